@@ -1,0 +1,1 @@
+"""Raw files -> `Interactions` -> splits -> histories."""

@@ -1,0 +1,1 @@
+"""Full ranking, metrics with a stated tie rule, intervals, slices."""

@@ -1,0 +1,1 @@
+"""Columns -> tensors: the one preprocessing layer of training, evaluation, export and serving."""

@@ -1,0 +1,1 @@
+"""Exact and ScaNN search behind one interface."""

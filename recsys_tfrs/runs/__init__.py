@@ -1,0 +1,1 @@
+"""Everything above -> one run directory: report, comparison, recommendation."""

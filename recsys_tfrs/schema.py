@@ -1,0 +1,46 @@
+"""Column names and kinds, once.
+
+The names of the MovieLens columns are those of the TensorFlow Datasets builders
+(https://www.tensorflow.org/datasets/catalog/movielens), so that code written for those reads on here.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+#: External ids of the two sides of an interaction, as strings.
+USER_ID = "user_id"
+ITEM_ID = "item_id"
+RATING = "rating"
+TIMESTAMP = "timestamp"
+
+#: MovieLens, after TensorFlow Datasets.
+RAW_USER_AGE = "raw_user_age"
+USER_GENDER = "user_gender"
+USER_OCCUPATION_TEXT = "user_occupation_text"
+USER_ZIP_CODE = "user_zip_code"
+MOVIE_TITLE = "movie_title"
+MOVIE_GENRES = "movie_genres"
+MOVIE_YEAR = "movie_year"
+
+#: The internal id of padding and of whatever is not known.
+UNKNOWN = 0
+
+
+class Kind(str, Enum):
+    """What a feature column holds, which decides how it is encoded."""
+
+    CATEGORICAL = "categorical"  # one string of a small set: gender, country
+    MULTI_CATEGORICAL = "multi_categorical"  # several strings: genres, tags
+    TEXT = "text"  # words: titles
+    NUMERIC = "numeric"  # a number: age, price, year
+    TIMESTAMP = "timestamp"  # seconds since 1970-01-01 UTC
+
+
+class SplitMethod(str, Enum):
+    """How test rows are told from training rows."""
+
+    TEMPORAL = "temporal"
+    LEAVE_LAST_OUT = "leave-last-out"
+    RANDOM = "random"
+    OFFICIAL = "official"

@@ -1,0 +1,3 @@
+"""The one version number of the project."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,26 @@
+"""How a model is fitted."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from recsys_tfrs.config import Section
+
+
+class TrainingConfig(Section):
+    """Settings of fitting, the same for every family."""
+
+    epochs: int = Field(200, ge=1, description="Most passes over the training interactions.")
+    batch_size: int = Field(8_192, ge=1, description="Interactions in a batch.")
+    learning_rate: float = Field(2e-3, gt=0, description="Step size of Adam.")
+    metric: str = Field("ndcg@10", description="Validation metric that early stopping watches; higher is better.")
+    validate_every: int = Field(2, ge=1, description="Epochs between looks at the validation part.")
+    patience: int = Field(10, ge=1, description="Looks without improvement before training stops.")
+    refit: bool = Field(
+        True,
+        description="After the best epoch is known, train once more from the start on training and validation rows "
+        "together for that many epochs, as the baselines are.",
+    )
+    checkpoint_seconds: float = Field(10.0, ge=0, description="Seconds between checkpoints, taken at epoch ends.")
+    jit_compile: bool = Field(False, description="Compile the training step with XLA.")
+    mixed_precision: bool = Field(False, description="Compute in bfloat16 or float16 where the device is faster there.")

@@ -1,0 +1,116 @@
+"""Fit a model on user batches with Keras's own `fit`; exact to resume."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import tensorflow as tf
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from recsys_tfrs.training.callbacks import (
+    Checkpointing,
+    ProgressBar,
+    StopOnNaN,
+    Throughput,
+    Validate,
+    Validation,
+)
+from recsys_tfrs.training.checkpoints import CheckpointStore, LoopState
+from recsys_tfrs.training.config import TrainingConfig
+
+
+class Batches(Protocol):
+    """Training batches that can start at any global step."""
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches of one pass."""
+
+    @property
+    def examples_per_epoch(self) -> int:
+        """Interactions of one pass."""
+
+    def dataset(self, first_step: int = 0) -> tf.data.Dataset:
+        """Endless batches from a global step on."""
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One fit of a run.
+
+    Attributes:
+      name: ``selection`` or ``refit``; names folders and the progress bar.
+      epochs: most epochs to train.
+      validate: measures the model, or None to train all the epochs.
+    """
+
+    name: str
+    epochs: int
+    validate: Validate | None
+
+
+def fit(
+    model: tf.keras.Model, batches: Batches, phase: Phase, config: TrainingConfig, run_folder: Path, console: Console
+) -> LoopState:
+    """Train, continuing from the newest checkpoint of this phase where there is one.
+
+    With a `validate`, the model ends with the weights of its best epoch, otherwise with those of the last.
+
+    Args:
+      model: built and compiled.
+      batches: what to train on.
+      phase: how long, and against what.
+      config: how.
+      run_folder: checkpoints go to ``checkpoints/<phase>``, TensorBoard logs to ``logs/<phase>``.
+      console: where the progress bar is drawn.
+
+    Raises:
+      TrainingError: the loss is no longer finite.
+      RunError: the checkpoint belongs to another model.
+    """
+    store = CheckpointStore(run_folder / "checkpoints" / phase.name, model)
+    state = store.restore()
+    # A run killed between its last look and its last checkpoint has nothing left to train.
+    if not state.finished and state.looks_without_improvement < config.patience:
+        _run(model, batches, phase, config, run_folder, console, state, store)
+    if phase.validate is not None and store.best_weights is not None:
+        model.set_weights(store.best_weights)
+    return state
+
+
+def _run(
+    model: tf.keras.Model,
+    batches: Batches,
+    phase: Phase,
+    config: TrainingConfig,
+    run_folder: Path,
+    console: Console,
+    state: LoopState,
+    store: CheckpointStore,
+) -> None:
+    steps = batches.steps_per_epoch
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TextColumn("{task.fields[detail]}"))
+    with Progress(*columns, console=console, refresh_per_second=4) as progress:
+        task = progress.add_task(
+            phase.name, total=steps * phase.epochs, completed=steps * state.epoch, detail="compiling"
+        )
+        callbacks = [
+            StopOnNaN(),
+            Throughput(state, batches.examples_per_epoch, steps),
+            Validation(state, phase.validate, config, store),
+            tf.keras.callbacks.TensorBoard(run_folder / "logs" / phase.name, write_graph=False),
+            ProgressBar(progress, task, state, config.metric),
+            Checkpointing(state, store, config.checkpoint_seconds),
+        ]
+        model.fit(
+            batches.dataset(first_step=steps * state.epoch),
+            steps_per_epoch=steps,
+            initial_epoch=state.epoch,
+            epochs=phase.epochs,
+            callbacks=callbacks,
+            verbose=0,
+        )
+        progress.update(task, completed=steps * phase.epochs)

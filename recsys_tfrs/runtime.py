@@ -23,7 +23,7 @@ from typing import Any, Literal
 
 from recsys_tfrs.errors import RecsysError, UnsupportedMachineError, UsageError
 
-__all__ = ["check_machine", "configure", "describe", "import_tensorflow", "peak_memory_bytes", "quiet_start"]
+__all__ = ["check_machine", "configure", "describe", "import_tensorflow", "peak_memory_bytes", "quiet"]
 
 Device = Literal["auto", "cpu", "gpu"]
 
@@ -32,10 +32,11 @@ OLDEST_PYTHON, NEWEST_PYTHON = (3, 10), (3, 13)
 _CPUINFO = Path("/proc/cpuinfo")
 _NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
 
-# What TensorFlow and its CUDA libraries print on a machine where nothing is wrong.
+# What TensorFlow, its CUDA libraries and ScaNN print on a machine where nothing is wrong.
 _NOISE = re.compile(
     r"cpu_feature_guard\.cc|To enable the following instructions:"  # the wheel is not built for this very CPU
     r"|All log messages before absl::InitializeLog"
+    r"|^I\d{4} \d\d:\d\d"  # informational by its own account: ScaNN on its partitions
     r"|Unable to register cu\w+ (factory|plugin)|computation placer already registered"  # registered twice
     r"|oneDNN custom operations are on"
     r"|cuda_executor\.cc.*NUMA node|Your kernel may have been built without NUMA support"
@@ -102,7 +103,7 @@ def import_tensorflow() -> Any:
       UnsupportedMachineError: See `check_machine`.
     """
     check_machine()
-    with quiet_start():
+    with quiet():
         tf = importlib.import_module("tensorflow")
         importlib.import_module("tensorflow_recommenders")
         # Looking for devices starts the CUDA platform, which reports in its own way that there is none.
@@ -111,11 +112,12 @@ def import_tensorflow() -> Any:
 
 
 @contextlib.contextmanager
-def quiet_start() -> Iterator[None]:
-    """Withhold known start-up noise that the body writes to file descriptor 2; everything else gets through.
+def quiet() -> Iterator[None]:
+    """Withhold the known noise that the body writes to file descriptor 2; everything else gets through.
 
     TensorFlow's C++ side writes to the descriptor itself, so replacing `sys.stderr` would not catch it. The lines
-    are passed on when the body ends, however it ends.
+    are passed on when the body ends, however it ends: a body that shows progress on standard error does not
+    belong in here. ScaNN reports its partitions the same way, so building an index does.
     """
     if "TF_CPP_MIN_LOG_LEVEL" in os.environ and os.environ["TF_CPP_MIN_LOG_LEVEL"] != "1":
         yield
@@ -199,7 +201,7 @@ def configure(
     if not 0 <= seed < 2**32:
         raise UsageError(f"The seed must be between 0 and 4294967295, not {seed}.")
     tf = import_tensorflow()
-    with quiet_start():
+    with quiet():
         gpus = tf.config.list_physical_devices("GPU")
         if device == "gpu" and not gpus:
             raise RecsysError(_no_gpu_message())

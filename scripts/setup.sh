@@ -131,12 +131,16 @@ total=$(grep -c '^[A-Za-z0-9]' "$lock")
 echo "Installing the $total packages of $lock: 1 to 4 minutes and about 0.9 GB to download the first time"
 rm -f "$stamp"
 started=$SECONDS
-"$venv/bin/python" -m pip install --no-deps --progress-bar off --log "$log" -r "$lock" | progress "$total" ||
-  fail "pip could not install $lock (reason above, everything in $log). Without network or behind a proxy:" \
-    "set PIP_INDEX_URL to a package index that answers. Then run make setup again; what is downloaded is kept."
-# The build backend comes from the lock: nothing is fetched here.
-"$venv/bin/python" -m pip install -q --no-deps --no-build-isolation --log "$log" -e . ||
-  fail "pip could not install the project itself (reason above, everything in $log)."
+no_network="Without network or behind a proxy: set PIP_INDEX_URL to a package index that answers."
+pip_install() { "$venv/bin/python" -m pip install --no-deps --no-build-isolation --use-pep517 --log "$log" "$@"; }
+# First the build backend: with it from the lock too, nothing but locked versions is ever fetched.
+grep -E '^(setuptools|wheel)==' "$lock" >"$venv/backend.txt"
+pip_install -q -r "$venv/backend.txt" ||
+  fail "pip could not install its build backend (reason above). $no_network Then run make setup again."
+pip_install --progress-bar off -r "$lock" | progress "$total" ||
+  fail "pip could not install $lock (reason above, everything in $log). $no_network Then run make setup again;" \
+    "what is downloaded is kept."
+pip_install -q -e . || fail "pip could not install the project itself (reason above, everything in $log)."
 "$venv/bin/python" -m pip check >/dev/null ||
   fail "the installed packages do not fit together: $("$venv/bin/python" -m pip check 2>&1 | head -3)"
 state >"$stamp.new" && mv "$stamp.new" "$stamp"

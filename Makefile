@@ -1,0 +1,64 @@
+# Everything a person types. `make help` lists the targets; scripts/ does what takes more than a line.
+
+VENV ?= .venv
+PYTHON ?=
+DATASET ?= auto
+DATA_DIR ?=
+CONFIG ?=
+OUT ?=
+ARGS ?=
+
+# Spaces in a value survive; what is not given is not passed.
+option = $(if $(strip $(2)),$(1) "$(2)")
+data_options = $(call option,--dataset,$(DATASET)) $(call option,--data-dir,$(DATA_DIR))
+run_options = $(call option,--config,$(CONFIG)) $(call option,--out,$(OUT))
+python = "$(VENV)/bin/python"
+
+.DEFAULT_GOAL := help
+.PHONY: help setup train-retrieval test test-slow lint format types notebooks check bench-retrieval doctor lock clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@printf '\n  PYTHON=python3.12  the Python to set up with      DATASET=ml-100k  a data set (default: auto)\n'
+	@printf '  DATA_DIR=folder    where its files lie            ARGS="..."       further options of the command\n'
+
+setup: ## Make .venv with the locked packages; a second time it does nothing
+	@PYTHON="$(PYTHON)" VENV="$(VENV)" scripts/setup.sh
+
+train-retrieval: setup ## Train, evaluate, index and export the two-tower retrieval model (DATASET, DATA_DIR, ARGS)
+	@$(python) -m recsys_tfrs train two-tower $(data_options) $(run_options) $(ARGS)
+
+doctor: setup ## Say what this machine has: versions, devices, ScaNN, data
+	@$(python) -m recsys_tfrs doctor $(ARGS)
+
+test: setup ## Run the default test suite (no network, no data needed)
+	@$(python) -m pytest -m "not slow" $(ARGS)
+
+test-slow: setup ## Run the tests that take minutes
+	@$(python) -m pytest -m slow $(ARGS)
+
+lint: setup ## Check style and formatting
+	@$(python) -m ruff check .
+	@$(python) -m ruff format --check .
+
+format: setup ## Put style and formatting right
+	@$(python) -m ruff check --fix .
+	@$(python) -m ruff format .
+
+types: setup ## Check the types of the package
+	@$(python) -m mypy
+
+notebooks: setup ## Execute every notebook with small parameters
+	@$(python) scripts/run_notebooks.py $(ARGS)
+
+check: lint types test notebooks ## Lint, types, tests and notebooks: what has to pass before a commit
+
+bench-retrieval: setup ## Measure the retrieval figures and speeds that docs and README quote
+	@$(python) benchmarks/retrieval.py $(call option,--data-dir,$(DATA_DIR)) $(ARGS)
+
+lock: ## Write requirements/ anew from the ranges in setup.cfg (ARGS=--upgrade moves every version)
+	@PYTHON="$(PYTHON)" scripts/lock.sh $(ARGS)
+
+clean: ## Remove caches and build products; .venv, runs/ and data/ stay
+	@rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis notebooks/_output
+	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

@@ -19,6 +19,7 @@ RAW_USER_AGE = "raw_user_age"
 USER_GENDER = "user_gender"
 USER_OCCUPATION_TEXT = "user_occupation_text"
 USER_ZIP_CODE = "user_zip_code"
+USER_ZIP_AREA = "user_zip_area"  # first character of the zip code; not in TensorFlow Datasets
 MOVIE_TITLE = "movie_title"
 MOVIE_GENRES = "movie_genres"
 MOVIE_YEAR = "movie_year"

@@ -1,0 +1,144 @@
+"""Rows of Parquet files, batch by batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from recsys_tfrs.data.assemble import IdColumn, RawInteractions
+from recsys_tfrs.data.table_files import choose_column, parquet_file
+from recsys_tfrs.data.timestamps import detect_format, raw_times
+from recsys_tfrs.errors import DataError
+
+_BATCH_ROWS = 1 << 20
+
+
+def read_parquet_rows(
+    parts: list[Path], chosen: Mapping[str, str | None], *, skip_bad_rows: bool = False
+) -> RawInteractions:
+    """All rows of one or several Parquet files, in order.
+
+    Args:
+      parts: the files.
+      chosen: column of each role; None where there is none.
+      skip_bad_rows: leave out rows without ids, rating or time, and say how many.
+
+    Raises:
+      DataError: a file or a column cannot be read, or a row is bad (its number is named).
+    """
+    users, items = IdColumn(), IdColumn()
+    ratings = [np.empty(0, np.float32)]
+    times = [np.empty(0, np.int64)]
+    wanted = [name for name in chosen.values() if name is not None]
+    skipped = 0
+    for part in parts:
+        with parquet_file(part) as file:
+            for role, name in chosen.items():
+                if name is not None:
+                    choose_column(part, file.schema_arrow.names, role, name)
+            row = 0
+            for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=wanted):
+                columns = _converted(part, batch, chosen)
+                good = _good_rows(columns)
+                if not bool(pc.all(good).as_py()):
+                    if not skip_bad_rows:
+                        raise DataError(_describe(part, batch, chosen, row, good))
+                    skipped += len(good) - pc.sum(good).as_py()
+                row += len(batch)
+                users.append(_used(columns["user"].filter(good)))
+                items.append(_used(columns["item"].filter(good)))
+                if "rating" in columns:
+                    ratings.append(columns["rating"].filter(good).to_numpy(zero_copy_only=False))
+                if "timestamp" in columns:
+                    times.append(raw_times(columns["timestamp"].filter(good)))
+    user_codes, user_ids = users.finish()
+    item_codes, item_ids = items.finish()
+    return RawInteractions(
+        users=user_codes,
+        items=item_codes,
+        ratings=np.concatenate(ratings) if chosen["rating"] is not None else None,
+        times=np.concatenate(times) if chosen["timestamp"] is not None else None,
+        user_ids=user_ids,
+        item_ids=item_ids,
+        notes=(f"Rows that could not be used and were skipped: {skipped:,}.",) if skipped else (),
+    )
+
+
+def _converted(part: Path, batch: pa.RecordBatch, chosen: Mapping[str, str | None]) -> dict[str, pa.Array]:
+    """Columns by role: ids dictionary-encoded strings, ratings float32, times numbers or timestamps."""
+    convert = {"user": _ids, "item": _ids, "rating": lambda column: column.cast(pa.float32()), "timestamp": _times}
+    columns = {}
+    for role, name in chosen.items():
+        if name is None:
+            continue
+        column = batch.column(name)
+        try:
+            columns[role] = convert[role](column)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            raise DataError(
+                f"{part}: column {name!r} ({column.type}) cannot be read as the {role}: {str(error).splitlines()[0]}. "
+                f"Choose another column with --columns {role}=NAME."
+            ) from None
+    return columns
+
+
+def _ids(column: pa.Array) -> pa.DictionaryArray:
+    """Codes over strings; whole floats, which pandas makes of integers with gaps, lose their ``.0``."""
+    encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+    values = encoded.dictionary
+    if pa.types.is_floating(values.type) and bool(pc.all(pc.equal(values, pc.floor(values))).as_py()):
+        values = values.cast(pa.int64())
+    return pa.DictionaryArray.from_arrays(encoded.indices.cast(pa.int32()), values.cast(pa.string()))
+
+
+def _used(column: pa.DictionaryArray) -> pa.ChunkedArray:
+    """The column over the ids that occur in it, numbered by first appearance.
+
+    Filtering leaves unused ids in a dictionary, and one stored in the file may be in any order.
+    """
+    codes = column.indices.dictionary_encode()
+    return pa.chunked_array([pa.DictionaryArray.from_arrays(codes.indices, column.dictionary.take(codes.dictionary))])
+
+
+def _times(column: pa.Array) -> pa.Array:
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        return column.cast(detect_format([text or "" for text in column.slice(0, 100).to_pylist()]).arrow_type)
+    return column.cast(pa.timestamp("s")) if pa.types.is_date(column.type) else column
+
+
+def _good_rows(columns: Mapping[str, pa.Array]) -> pa.BooleanArray:
+    """``[num_rows]`` which rows have both ids, a finite rating and a time since 1970."""
+    checks = []
+    for role, column in columns.items():
+        if role in ("user", "item"):
+            fine = pc.not_equal(pc.take(pc.binary_length(column.dictionary), column.indices), 0)
+        elif role == "rating":
+            fine = pc.is_finite(column)
+        else:
+            numbers = column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column
+            fine = pc.greater_equal(numbers, 0)  # False for NaN
+            if pa.types.is_floating(numbers.type):
+                fine = pc.and_(fine, pc.is_finite(numbers))
+        checks.append(pc.fill_null(fine, False))
+    good = checks[0]
+    for check in checks[1:]:
+        good = pc.and_(good, check)
+    return good
+
+
+def _describe(
+    part: Path, batch: pa.RecordBatch, chosen: Mapping[str, str | None], row: int, good: pa.BooleanArray
+) -> str:
+    """The first bad row of a batch in words."""
+    first = int(np.argmin(good.to_numpy(zero_copy_only=False)))
+    cells = ", ".join(
+        f"{role}={batch.column(name)[first].as_py()!r}" for role, name in chosen.items() if name is not None
+    )
+    return (
+        f"{part}, row {row + first + 1}: expected two ids, a finite rating and a time since 1970, found {cells}. "
+        "Correct it, or leave such rows out with --skip-bad-rows."
+    )

@@ -1,0 +1,275 @@
+"""Where data comes from: a name or a path -> `Interactions`.
+
+A named data set is the one asked for or an error that says where to put it. ``auto`` alone may choose: MovieLens
+100K if it is here or can be had within seconds, else the simulated data set, with a note that says so.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from recsys_tfrs.data import movielens, movietweetings, tfds_movielens
+from recsys_tfrs.data.archives import DataFolder, data_folders
+from recsys_tfrs.data.assemble import Duplicates, Policy
+from recsys_tfrs.data.interactions import Interactions
+from recsys_tfrs.errors import DataError, DatasetNotFoundError, UsageError
+
+AUTO = "auto"
+SIMULATED = "simulated"
+_AUTO_MOVIELENS = "movielens-100k"
+
+#: Seconds to wait for the download host, where the request does not say.
+_AUTO_TIMEOUT, _NAMED_TIMEOUT = 3.0, 10.0
+
+
+@dataclass(frozen=True)
+class DataRequest:
+    """What somebody wants to read.
+
+    Attributes:
+      dataset: ``auto``, a name (``simulated...``, ``movielens-100k``, ``movielens-1m``, ``movielens-latest-small``,
+        ``movielens-20m``, ``movielens-25m``, ``movietweetings``) or a path: an official folder, its zip, or a table
+        of one's own (CSV, TSV, Parquet, folder of Parquet files).
+      data_dir: for a name, the folder or zip to read instead of searching.
+      items: table about the items of a table of one's own.
+      users: table about its users.
+      columns: ``user``, ``item``, ``rating``, ``timestamp`` -> column name; any other key is a column of `items` or
+        `users`, its value a `recsys_tfrs.schema.Kind`.
+      skip_bad_rows: leave out and count rows that cannot be read.
+      duplicates: which row of a repeated (user, item) pair stays, see `recsys_tfrs.data.assemble.Policy`.
+      download_timeout: seconds to wait for the download host; None means 3 for ``auto`` and 10 for a name.
+      seed: of simulated data.
+      num_rows: of simulated data; None keeps the size its name says.
+    """
+
+    dataset: str = AUTO
+    data_dir: Path | None = None
+    items: Path | None = None
+    users: Path | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+    skip_bad_rows: bool = False
+    duplicates: Duplicates = "keep-last"
+    download_timeout: float | None = None
+    seed: int = 42
+    num_rows: int | None = None
+
+    @property
+    def policy(self) -> Policy:
+        """What to do about bad and repeated rows."""
+        return Policy(self.skip_bad_rows, self.duplicates)
+
+
+@dataclass(frozen=True)
+class FolderFormat:
+    """One kind of official folder.
+
+    Attributes:
+      files: the files it is known by, for messages.
+      recognise: the data set's name if a folder is of this kind, else None.
+      load: reads such a folder under a name.
+    """
+
+    files: str
+    recognise: Callable[[DataFolder], str | None]
+    load: Callable[[DataFolder, str, Policy], Interactions]
+
+
+#: Every kind of folder, the first that recognises one reads it. A new kind is one more line here.
+FORMATS = (
+    FolderFormat("MovieTweetings (ratings.dat, movies.dat)", movietweetings.recognise, movietweetings.load_folder),
+    FolderFormat(
+        "MovieLens (u.data; or ratings.dat, users.dat, movies.dat; or ratings.csv, movies.csv)",
+        movielens.recognise,
+        movielens.load_folder,
+    ),
+)
+
+
+def load(request: DataRequest) -> Interactions:
+    """Read the data set asked for.
+
+    Raises:
+      DatasetNotFoundError: it is not on this machine and cannot be downloaded.
+      DataError: its files are missing, truncated or malformed.
+      UsageError: the request is not understood.
+    """
+    name = request.dataset
+    of_ones_own = [option for option in ("items", "users", "columns") if getattr(request, option)]
+    if name == AUTO or name in known_names() or name.startswith(SIMULATED):
+        if of_ones_own:
+            raise UsageError(
+                f"--{' and --'.join(of_ones_own)} go with a table of your own, not with --dataset {name}: give the "
+                "table's path to --dataset."
+            )
+        if name == AUTO:
+            return _load_auto(request)
+        return _load_simulated(request, name) if name.startswith(SIMULATED) else _load_named(request, name)
+    path = Path(name).expanduser()
+    if not path.exists():
+        raise UsageError(
+            f"--dataset {name!r} is neither a file or folder nor a known name: use {AUTO}, {SIMULATED}, "
+            f"{', '.join(known_names())}, or the path of your data."
+        )
+    return load_path(path, request)
+
+
+def known_names() -> tuple[str, ...]:
+    """Names of the data sets that are files somewhere."""
+    return (*movielens.FOLDERS, movietweetings.NAME)
+
+
+def load_path(path: Path, request: DataRequest) -> Interactions:
+    """An official folder or zip, or a table of one's own.
+
+    Raises:
+      DataError: nothing that can be read is there, or what is there is malformed.
+    """
+    found = recognise(path)
+    if not found and path.is_dir() and not _is_table(path):
+        below = [match for child in sorted(path.iterdir()) for match in recognise(child)]
+        if len(below) > 1:
+            raise UsageError(
+                f"{path} holds several data sets: give one of {', '.join(folder.label() for _, _, folder in below)}."
+            )
+        found = below
+    if found:
+        kind, name, folder = found[0]
+        if request.items or request.users or request.columns:
+            raise UsageError(f"--items, --users and --columns do not go with {folder.label()}, which is {name}.")
+        return kind.load(folder, name, request.policy)
+    if path.suffix.lower() == ".zip" or (path.is_dir() and not _is_table(path)):
+        raise DataError(
+            f"{path} is no folder or zip of a known kind. Accepted are: "
+            f"{'; '.join(kind.files for kind in FORMATS)}; a folder of .parquet files; or one .csv, .tsv or .parquet "
+            "file."
+        )
+    # Reading tables needs all of Arrow; official folders need only its CSV reader.
+    from recsys_tfrs.data.tables import load_table
+
+    return load_table(path, request.columns, request.policy, items=request.items, users=request.users)
+
+
+def recognise(path: Path) -> list[tuple[FolderFormat, str, DataFolder]]:
+    """Every (kind, name, folder) of a known kind at a path: the folder itself, or what a zip holds."""
+    return [
+        (kind, name, folder)
+        for folder in data_folders(path)
+        for kind in FORMATS
+        if (name := kind.recognise(folder)) is not None
+    ]
+
+
+def find_local() -> list[tuple[str, Path]]:
+    """Known data sets on this machine as (name, path), in the order in which a name is searched."""
+    found: dict[tuple[str, Path], None] = {}
+    for name in known_names():
+        for path in _places(name):
+            try:
+                matches = recognise(path)
+            except DataError:
+                continue  # a damaged zip: reading it says so
+            if any(_fits(name, match) for _, match, _ in matches):
+                found[name, path] = None
+        if name in movielens.FOLDERS and (prepared := tfds_movielens.prepared_folder(name)):
+            found[name, prepared] = None
+    return list(found)
+
+
+def _is_table(folder: Path) -> bool:
+    return any(entry.suffix.lower() in (".parquet", ".pq") for entry in folder.iterdir())
+
+
+def _load_simulated(request: DataRequest, name: str) -> Interactions:
+    from recsys_tfrs.data.simulated import load_simulated
+
+    return load_simulated(name, seed=request.seed, num_rows=request.num_rows)
+
+
+def _load_auto(request: DataRequest) -> Interactions:
+    if request.data_dir is not None:
+        inside = _find(_AUTO_MOVIELENS, _places_in(request.data_dir, _AUTO_MOVIELENS))
+        if inside is not None:
+            return movielens.load_folder(inside, _AUTO_MOVIELENS, request.policy)
+        if not request.data_dir.exists():
+            raise DatasetNotFoundError(f"--data-dir {request.data_dir} does not exist.")
+        return load_path(request.data_dir, request)
+    try:
+        return _load_named(request, _AUTO_MOVIELENS, timeout=_AUTO_TIMEOUT)
+    except DatasetNotFoundError as error:
+        simulated = _load_simulated(request, SIMULATED)
+        return simulated.with_notes(f"SIMULATED DATA stand in for MovieLens 100K. {error}")
+
+
+def _load_named(request: DataRequest, name: str, timeout: float = _NAMED_TIMEOUT) -> Interactions:
+    timeout = timeout if request.download_timeout is None else request.download_timeout
+    if request.data_dir is not None:
+        folder = _find(name, _places_in(request.data_dir, name))
+        if folder is None:
+            raise DatasetNotFoundError(_not_in(request.data_dir, name))
+    else:
+        folder = _find(name, _places(name))
+    if folder is not None:
+        reader = movietweetings if name == movietweetings.NAME else movielens
+        return reader.load_folder(folder, name, request.policy)
+    if name == movietweetings.NAME:
+        raise DatasetNotFoundError(
+            f"{name} is not on this machine: get it from https://github.com/sidooms/MovieTweetings and name its folder "
+            "with --data-dir."
+        )
+    if tfds_movielens.prepared_folder(name) is not None:
+        return tfds_movielens.load_prepared(name, request.policy)
+    folder = _find(name, iter([tfds_movielens.download(name, timeout)]))
+    if folder is None:
+        raise DataError(f"The zip downloaded for {name} does not hold its files: remove it and try again.")
+    return movielens.load_folder(folder, name, request.policy)
+
+
+def _places_in(root: Path, name: str) -> Iterator[Path]:
+    """Where a named data set may lie when its folder, a parent, or a zip is given."""
+    yield root
+    if name in movielens.FOLDERS:
+        yield root / movielens.FOLDERS[name]
+        yield root / f"{movielens.FOLDERS[name]}.zip"
+    elif root.is_dir():
+        yield from sorted(child for child in root.iterdir() if child.name.lower().startswith(movietweetings.NAME))
+
+
+def _places(name: str) -> Iterator[Path]:
+    """Where a named data set may lie when nothing is said, in order."""
+    if os.environ.get("RECSYS_DATA"):
+        yield from _places_in(Path(os.environ["RECSYS_DATA"]).expanduser(), name)
+    yield from _places_in(Path("data"), name)
+    if name in movielens.FOLDERS:
+        manual = tfds_movielens.manual_zip(name)
+        yield manual
+        yield manual.with_suffix("")
+        yield from tfds_movielens.downloaded_zips(name)
+
+
+def _find(name: str, places: Iterator[Path]) -> DataFolder | None:
+    for path in places:
+        if path.exists():
+            for _, match, folder in recognise(path):
+                if _fits(name, match):
+                    return folder
+    return None
+
+
+def _fits(wanted: str, found: str) -> bool:
+    """Whether a recognised data set is the wanted one: CSV folders that were renamed may be any of the CSV versions."""
+    csv_versions = ("movielens-latest-small", "movielens-20m", "movielens-25m")
+    return found == wanted or (
+        wanted in csv_versions and found.startswith("movielens-") and found not in movielens.FOLDERS
+    )
+
+
+def _not_in(root: Path, name: str) -> str:
+    if not root.exists():
+        return f"--data-dir {root} does not exist."
+    there = [match for _, match, _ in recognise(root)]
+    holds = f"holds {', '.join(there)}" if there else "holds none of its files"
+    folder = movielens.FOLDERS.get(name, "a folder with ratings.dat and movies.dat")
+    return f"{name} was not found in --data-dir {root}, which {holds}: expected {folder}, its zip, or a folder with either."

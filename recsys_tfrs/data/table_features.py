@@ -1,0 +1,172 @@
+"""A table of items or users of your own -> a `FeatureTable`: each further column becomes a feature.
+
+A column's kind is the declared one, or is inferred, and every inference is said in a note:
+
+* numbers are NUMERIC, also whole ones: a column of codes must be declared ``categorical``;
+* dates and timestamps are TIMESTAMP, true/false is CATEGORICAL, lists are MULTI_CATEGORICAL;
+* text is MULTI_CATEGORICAL where at least a tenth of its cells hold a ``|``, CATEGORICAL where it has at most 1,000
+  different values and each is used twice on average, and TEXT otherwise;
+* a column called ``title`` or ``name``, or ending in ``_title`` or ``_name``, is TEXT, and the first such column of an
+  item table is the one shown beside an id.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from recsys_tfrs.data.assemble import FeatureTable
+from recsys_tfrs.data.table_files import ID_NAMES, choose_column, read_whole
+from recsys_tfrs.data.timestamps import to_seconds
+from recsys_tfrs.errors import DataError
+from recsys_tfrs.schema import Kind
+
+_TITLE = re.compile(r"(.*[_ ])?(title|name)", re.IGNORECASE)
+_SEPARATOR = "|"
+_MOST_CATEGORIES = 1_000
+_MULTI_SHARE = 0.1
+_AS_WRITTEN = (Kind.CATEGORICAL, Kind.MULTI_CATEGORICAL, Kind.TEXT)
+
+
+def read_feature_table(
+    path: Path, side: str, id_column: str | None, kinds: Mapping[str, Kind], *, skip_bad_rows: bool = False
+) -> FeatureTable:
+    """A CSV, TSV or Parquet table with one row per user or item.
+
+    Args:
+      path: the file.
+      side: ``user`` or ``item``.
+      id_column: name of the column with the ids; None guesses among the usual names.
+      kinds: declared kinds by column name; names of other tables are allowed.
+      skip_bad_rows: leave out lines that do not parse, instead of stopping at the first.
+
+    Raises:
+      DataError: a missing or unreadable file, no id column, an empty id, or a column that does not hold its kind.
+    """
+    as_text = {name for name, kind in kinds.items() if kind in _AS_WRITTEN}
+    table, notes = read_whole(
+        path, as_text | ({id_column} if id_column else set()) | set(ID_NAMES[side]), skip_bad_rows
+    )
+    column, guessed = choose_column(path, table.column_names, side, id_column)
+    ids = strings(table.column(column))
+    empty = np.flatnonzero(ids == "")
+    if len(empty):
+        raise DataError(f"{path}: the {side} id in column {column!r} is empty in row {empty[0] + 1} of the table.")
+    columns: dict[str, tuple[Kind, NDArray[np.generic]]] = {}
+    inferred = []
+    for name in table.column_names:
+        if name == column:
+            continue
+        kind = kinds.get(name) or infer_kind(name, table.column(name))
+        if kind is None:
+            notes.append(
+                f"Column {name!r} of {path.name} holds {table.column(name).type}, which is no feature; left out."
+            )
+            continue
+        if name not in kinds:
+            inferred.append(f"{name}={kind.value}")
+        columns[name] = (kind, column_values(f"{path}, column {name!r}", table.column(name), kind))
+    titles = [name for name, (kind, _) in columns.items() if kind is Kind.TEXT and _TITLE.fullmatch(name)]
+    if guessed:
+        notes.append(f"Column {column!r} of {path.name} was taken as the {side} id.")
+    if inferred:
+        notes.append(
+            f"Kinds inferred for the columns of {path.name}: {', '.join(inferred)} (change one with "
+            "--columns NAME=KIND)."
+        )
+    title = titles[0] if titles and side == "item" else None
+    return FeatureTable(ids=ids, columns=columns, title_column=title, notes=tuple(notes))
+
+
+def infer_kind(name: str, column: pa.ChunkedArray) -> Kind | None:
+    """The kind of a column nobody declared (see the module's rules); None for what is no feature."""
+    of = pa.types
+    if of.is_list(column.type) or of.is_large_list(column.type):
+        return Kind.MULTI_CATEGORICAL
+    if of.is_boolean(column.type):
+        return Kind.CATEGORICAL
+    if of.is_integer(column.type) or of.is_floating(column.type) or of.is_decimal(column.type):
+        return Kind.NUMERIC
+    if of.is_timestamp(column.type) or of.is_date(column.type):
+        return Kind.TIMESTAMP
+    if of.is_null(column.type):
+        return Kind.CATEGORICAL
+    if not (of.is_string(column.type) or of.is_large_string(column.type)):
+        return None
+    if _TITLE.fullmatch(name):
+        return Kind.TEXT
+    filled = column.filter(pc.greater(pc.binary_length(column), 0))
+    if not len(filled):
+        return Kind.CATEGORICAL
+    if pc.mean(pc.match_substring(filled, _SEPARATOR)).as_py() >= _MULTI_SHARE:
+        return Kind.MULTI_CATEGORICAL
+    distinct = pc.count_distinct(filled).as_py()
+    return Kind.CATEGORICAL if distinct <= min(_MOST_CATEGORIES, len(filled) / 2) else Kind.TEXT
+
+
+def column_values(label: str, column: pa.ChunkedArray, kind: Kind) -> NDArray[np.generic]:
+    """``[num_rows]`` values as `FeatureColumn` wants them for this kind.
+
+    Raises:
+      DataError: a cell cannot be read as the kind, or a number is infinite.
+    """
+    try:
+        if kind is Kind.NUMERIC:
+            return _numbers(label, column)
+        if kind is Kind.TIMESTAMP:
+            return _timestamps(column)
+        if kind is Kind.MULTI_CATEGORICAL:
+            return _tuples(column)
+        return strings(column)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise DataError(f"{label} cannot be read as {kind.value}: {error}. Declare another kind for it.") from None
+
+
+def strings(column: pa.ChunkedArray) -> NDArray[np.object_]:
+    """``[num_rows]`` object array of str; "" where a cell is empty; whole floats without their ``.0``."""
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if pa.types.is_floating(column.type) and pc.all(pc.equal(column, pc.floor(column))).as_py():
+        column = column.cast(pa.int64())
+    return np.asarray(pc.fill_null(column.cast(pa.string()), "").to_numpy(zero_copy_only=False), dtype=object)
+
+
+def _numbers(label: str, column: pa.ChunkedArray) -> NDArray[np.float32]:
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        column = pc.if_else(pc.equal(column, ""), pa.scalar(None, column.type), column)
+    wide = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    too_large = np.abs(wide) > np.finfo(np.float32).max  # False for NaN, which stands for a missing value
+    if too_large.any():
+        row = int(np.argmax(too_large))
+        raise DataError(f"{label}: {wide[row]} in row {row + 1} of the table is not a finite number (of 32 bits).")
+    return np.asarray(wide, dtype=np.float32)
+
+
+def _timestamps(column: pa.ChunkedArray) -> NDArray[np.float64]:
+    if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
+        counts = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
+        known = np.isfinite(counts)
+        seconds = np.full(len(counts), np.nan)
+        seconds[known] = to_seconds(counts[known].astype(np.int64)).values
+        return seconds
+    if pa.types.is_string(column.type):
+        column = pc.if_else(pc.equal(column, ""), pa.scalar(None, column.type), column)
+    zone = getattr(column.type, "tz", None)
+    milliseconds = column.cast(pa.timestamp("ms", tz=zone), safe=False).cast(pa.int64())
+    return np.asarray(milliseconds.cast(pa.float64()).to_numpy(zero_copy_only=False) / 1_000.0)
+
+
+def _tuples(column: pa.ChunkedArray) -> NDArray[np.object_]:
+    if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
+        parts = column.cast(pa.list_(pa.string())).to_pylist()
+    else:
+        parts = pc.split_pattern(pc.fill_null(column.cast(pa.string()), ""), _SEPARATOR).to_pylist()
+    cells = np.empty(len(parts), dtype=object)
+    cells[:] = [tuple(stripped for part in cell or () if (stripped := (part or "").strip())) for cell in parts]
+    return cells

@@ -1,0 +1,158 @@
+"""Interactions of your own: a CSV or TSV file, a Parquet file, or a folder of Parquet files.
+
+Read block by block, so that 25 million rows need memory for their numbers and not for their text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from recsys_tfrs.data.assemble import Policy, RawInteractions, assemble
+from recsys_tfrs.data.delimited import Layout, read_rows
+from recsys_tfrs.data.interactions import Interactions
+from recsys_tfrs.data.parquet_rows import read_parquet_rows
+from recsys_tfrs.data.table_features import read_feature_table
+from recsys_tfrs.data.table_files import (
+    ACCEPTED,
+    choose_column,
+    guess_column,
+    is_text,
+    open_text,
+    parquet_file,
+    parquet_parts,
+    read_header,
+)
+from recsys_tfrs.errors import DataError, UsageError
+from recsys_tfrs.schema import Kind
+
+ROLES = ("user", "item", "rating", "timestamp")
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What ``--columns`` says.
+
+    Attributes:
+      roles: ``user``, ``item``, ``rating`` or ``timestamp`` -> column name; "" says that there is none.
+      kinds: column of the user or item table -> its declared kind.
+    """
+
+    roles: Mapping[str, str]
+    kinds: Mapping[str, Kind]
+
+    @classmethod
+    def parse(cls, columns: Mapping[str, str]) -> Columns:
+        """Tell roles from kinds: ``user=uid, item=sku, brand=categorical``.
+
+        Raises:
+          UsageError: a value that should be a kind is none, or the user or item column is given as empty.
+        """
+        roles = {key: value for key, value in columns.items() if key in ROLES}
+        for role in ("user", "item"):
+            if roles.get(role) == "":
+                raise UsageError(f"--columns {role}= names no column; every interaction needs a {role}.")
+        known = [kind.value for kind in Kind]
+        for key, value in columns.items():
+            if key not in ROLES and value not in known:
+                raise UsageError(
+                    f"--columns {key}={value} is not understood: use {', '.join(ROLES)} = a column name, or "
+                    f"the name of a feature column = one of {', '.join(known)}."
+                )
+        return cls(roles, {key: Kind(value) for key, value in columns.items() if key not in ROLES})
+
+
+def load_table(
+    path: Path,
+    columns: Mapping[str, str],
+    policy: Policy,
+    *,
+    items: Path | None = None,
+    users: Path | None = None,
+) -> Interactions:
+    """Interactions of one's own, with optional tables about the items and the users.
+
+    Args:
+      path: CSV, TSV or Parquet file, or a folder of Parquet files.
+      columns: see `Columns.parse`; roles that are not named are guessed from the usual names.
+      policy: about bad and repeated rows.
+      items: a table with one row per item; items nobody has touched belong to the catalogue.
+      users: a table with one row per user.
+
+    Raises:
+      DataError: a file is missing or malformed; the message names file and line.
+      UsageError: `columns` is not understood.
+    """
+    spec = Columns.parse(columns)
+    raw = read_table(path, spec.roles, policy)
+    tables = {}
+    for side, table in (("user", users), ("item", items)):
+        if table is not None:
+            # The id column of a table of its own may be called otherwise than in the interactions.
+            names_id = spec.roles.get(side) if _has_column(table, spec.roles.get(side)) else None
+            tables[side] = read_feature_table(table, side, names_id, spec.kinds, skip_bad_rows=policy.skip_bad_rows)
+    unknown = set(spec.kinds).difference(*(table.columns for table in tables.values()))
+    if unknown:
+        raise UsageError(f"--columns declares {', '.join(sorted(unknown))}, which no --items or --users table has.")
+    return assemble(path.stem, raw, policy, user_table=tables.get("user"), item_table=tables.get("item"))
+
+
+def read_table(path: Path, roles: Mapping[str, str], policy: Policy) -> RawInteractions:
+    """The rows of an interactions table, before ids are numbered."""
+    if not path.exists():
+        raise DataError(f"{path} does not exist: check the path.")
+    if parts := parquet_parts(path):
+        with parquet_file(parts[0]) as file:
+            chosen, notes = _choose(parts[0], file.schema_arrow.names, roles)
+        raw = read_parquet_rows(parts, chosen, skip_bad_rows=policy.skip_bad_rows)
+        return replace(raw, notes=(*notes, *raw.notes))
+    if not is_text(path):
+        raise UsageError(f"{path} is not a table this can read: expected {ACCEPTED}.")
+    with open_text(path) as stream:
+        names, delimiter = read_header(path, stream)
+        chosen, notes = _choose(path, names, roles)
+        layout = Layout(
+            tuple(names),
+            user=chosen["user"] or "",
+            item=chosen["item"] or "",
+            rating=chosen["rating"],
+            timestamp=chosen["timestamp"],
+            delimiter=delimiter,
+            quoted=True,
+            header_lines=1,
+        )
+        raw = read_rows(stream, str(path), layout, skip_bad_rows=policy.skip_bad_rows)
+    return replace(raw, notes=(*notes, *raw.notes))
+
+
+def _has_column(table: Path, name: str | None) -> bool:
+    if not name:
+        return False
+    if parts := parquet_parts(table):
+        with parquet_file(parts[0]) as file:
+            return name in file.schema_arrow.names
+    with open_text(table) as stream:
+        return name in read_header(table, stream)[0]
+
+
+def _choose(path: Path, names: list[str], roles: Mapping[str, str]) -> tuple[dict[str, str | None], list[str]]:
+    """A column per role, and a note about what was guessed."""
+    chosen: dict[str, str | None] = {}
+    guessed = []
+    for role in ROLES:
+        declared = roles.get(role)
+        if role in ("user", "item") or declared:
+            chosen[role], was_guess = choose_column(path, names, role, declared)
+        else:
+            chosen[role], was_guess = (None, False) if declared == "" else (guess_column(names, role), True)
+        if was_guess:
+            guessed.append(f"{role}={chosen[role] or '(none)'}")
+    taken = [name for name in chosen.values() if name is not None]
+    if len(set(taken)) != len(taken):
+        raise UsageError(
+            f"One column of {path} cannot play two roles: {', '.join(f'{r}={c}' for r, c in chosen.items() if c)}. "
+            "Say which is which with --columns."
+        )
+    note = f"Columns of {path.name} guessed from their names: {', '.join(guessed)} (say otherwise with --columns)."
+    return chosen, [note] if guessed else []

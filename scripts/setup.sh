@@ -8,10 +8,11 @@ set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 # What the caller's shell says about Python must not leak into the new environment.
 unset PYTHONPATH PYTHONHOME PIP_TARGET PIP_PREFIX
-export PIP_USER=0 PIP_DISABLE_PIP_VERSION_CHECK=1
+export PIP_USER=0 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_DEFAULT_TIMEOUT="${PIP_DEFAULT_TIMEOUT:-60}"
 
 venv=${VENV:-.venv}
 stamp=$venv/.setup-stamp
+unfinished=$venv/.setup-unfinished
 log=$venv/setup.log
 cpuinfo=${CPUINFO:-/proc/cpuinfo}
 # The finished environment takes 2.6 GB; pip needs room to unpack the largest wheel beside it.
@@ -23,21 +24,24 @@ fail() {
   exit 1
 }
 
-# Prints "3.11" for a 64-bit CPython of a supported version, else a reason, and fails.
+# Prints "3.11" for a 64-bit CPython of a supported version; else prints what it is instead, and fails.
 probe() {
-  "$1" -c '
+  local answer
+  answer=$("$1" -c '
 import platform, struct, sys
 version = "%d.%d" % sys.version_info[:2]
 if not (3, 10) <= sys.version_info[:2] <= (3, 13):
-    sys.exit(sys.stdout.write("is Python " + version) and 3)
-if platform.python_implementation() != "CPython":
-    sys.exit(sys.stdout.write("is " + platform.python_implementation()) and 3)
-if struct.calcsize("P") != 8:
-    sys.exit(sys.stdout.write("is a 32-bit Python") and 3)
-if "free-threading" in sys.version:
-    sys.exit(sys.stdout.write("is a free-threaded build, for which TensorFlow has no wheels") and 3)
+    version = "is Python " + version
+elif platform.python_implementation() != "CPython":
+    version = "is " + platform.python_implementation()
+elif struct.calcsize("P") != 8:
+    version = "is a 32-bit Python"
+elif "free-threading" in sys.version:
+    version = "is a free-threaded build, for which TensorFlow has no wheels"
 sys.stdout.write(version)
-' 2>/dev/null
+' 2>/dev/null)
+  printf '%s' "$answer"
+  [[ $answer =~ ^3\.1[0-3]$ ]]
 }
 
 # Sets $python to the interpreter to build with.
@@ -45,7 +49,7 @@ find_python() {
   local candidate answer seen=""
   if [ -n "${PYTHON:-}" ]; then
     command -v "$PYTHON" >/dev/null || fail "PYTHON=$PYTHON is not a program; give the path of a Python $supported."
-    answer=$(probe "$PYTHON") || fail "PYTHON=$PYTHON ${answer:-does not run}; TensorFlow needs Python $supported."
+    answer=$(probe "$PYTHON") || fail "PYTHON=$PYTHON ${answer:-is no Python that runs}; TensorFlow needs Python $supported."
     python=$PYTHON
     return
   fi
@@ -70,10 +74,12 @@ check_machine() {
     fail "this processor lacks the AVX instructions TensorFlow is built with; use a machine made after 2012," \
       "or let the virtual machine pass the host's CPU through (QEMU: -cpu host)."
   fi
-  free_mb=$(df -Pk . | awk 'NR == 2 { print int($4 / 1024) }')
+  [ -f "$stamp" ] && return # the large packages lie here already
+  mkdir -p "$(dirname "$venv")" || fail "the folder $(dirname "$venv") cannot be made; choose another VENV."
+  free_mb=$(df -Pk "$(dirname "$venv")" | awk 'NR == 2 { print int($4 / 1024) }')
   [ "${free_mb:-$min_free_mb}" -ge "$min_free_mb" ] ||
     fail "only $free_mb MB are free on this disk and the environment needs $min_free_mb MB;" \
-      "free some, or put it elsewhere: make setup VENV=/other/disk/venv"
+      "free some, or put it elsewhere: make VENV=/other/disk/venv setup"
 }
 
 # The environment is current when this text equals the stamp: locked versions, metadata, place and interpreter.
@@ -101,8 +107,10 @@ progress() {
   return 0
 }
 
-# PYTHON given and of another version than the environment: the environment is made anew.
 venv_version=$([ -x "$venv/bin/python" ] && probe "$venv/bin/python") || venv_version=""
+# Killed while pip was writing: a package may be there in part and still count as installed.
+[ -f "$unfinished" ] && venv_version=""
+# PYTHON given and of another version than the environment: the environment is made anew.
 if [ -n "${PYTHON:-}" ] && [ -n "$venv_version" ]; then
   find_python
   [ "$(probe "$python")" = "$venv_version" ] || venv_version=""
@@ -121,6 +129,10 @@ if [ -z "$venv_version" ] || ! "$venv/bin/python" -m pip --version >/dev/null 2>
   "$python" -c 'import ensurepip, venv' 2>/dev/null ||
     fail "Python $version has no pip to put into an environment; install it" \
       "(Debian, Ubuntu: apt install python3-venv python$version-venv) and try again."
+  # `venv --clear` empties the folder: only ever one that is an environment.
+  if [ -e "$venv" ] && [ ! -f "$venv/pyvenv.cfg" ] && [ -n "$(ls -A "$venv")" ]; then
+    fail "$venv exists and is no Python environment; move it away or choose another place with VENV."
+  fi
   echo "Making $venv with $(command -v "$python") (Python $version)"
   "$python" -m venv --clear "$venv" || fail "could not make $venv; the message above says why."
   lock=requirements/py${version/./}.txt
@@ -130,18 +142,24 @@ fi
 total=$(grep -c '^[A-Za-z0-9]' "$lock")
 echo "Installing the $total packages of $lock: 1 to 4 minutes and about 0.9 GB to download the first time"
 rm -f "$stamp"
+touch "$unfinished"
 started=$SECONDS
-no_network="Without network or behind a proxy: set PIP_INDEX_URL to a package index that answers."
-pip_install() { "$venv/bin/python" -m pip install --no-deps --no-build-isolation --use-pep517 --log "$log" "$@"; }
+pip_install() {
+  "$venv/bin/python" -m pip install --no-deps --no-build-isolation --use-pep517 --progress-bar off --log "$log" "$@"
+}
 # First the build backend: with it from the lock too, nothing but locked versions is ever fetched.
 grep -E '^(setuptools|wheel)==' "$lock" >"$venv/backend.txt"
-pip_install -q -r "$venv/backend.txt" ||
-  fail "pip could not install its build backend (reason above). $no_network Then run make setup again."
-pip_install --progress-bar off -r "$lock" | progress "$total" ||
-  fail "pip could not install $lock (reason above, everything in $log). $no_network Then run make setup again;" \
-    "what is downloaded is kept."
+pip_install -q -r "$venv/backend.txt" && pip_install -r "$lock" | progress "$total"
+result=$?
+if [ "$result" -ne 0 ]; then
+  # Below 128 pip ended by itself and undid what it could not finish.
+  [ "$result" -lt 128 ] && rm -f "$unfinished"
+  fail "pip could not install $lock (reason above, everything in $log). Without network or behind a proxy: set" \
+    "PIP_INDEX_URL to a package index that answers. Then run make setup again; what is downloaded is kept."
+fi
 pip_install -q -e . || fail "pip could not install the project itself (reason above, everything in $log)."
-"$venv/bin/python" -m pip check >/dev/null ||
-  fail "the installed packages do not fit together: $("$venv/bin/python" -m pip check 2>&1 | head -3)"
+"$venv/bin/python" -m pip check >"$venv/check.txt" 2>&1 ||
+  fail "the installed packages do not fit together: $(head -3 "$venv/check.txt")"
+rm -f "$unfinished"
 state >"$stamp.new" && mv "$stamp.new" "$stamp"
 echo "Ready in $((SECONDS - started)) s: $venv"

@@ -140,7 +140,11 @@ fi
 [ -f "$lock" ] || fail "$lock is missing; restore it with: git checkout -- requirements"
 
 total=$(grep -c '^[A-Za-z0-9]' "$lock")
-echo "Installing the $total packages of $lock: 1 to 4 minutes and about 0.9 GB to download the first time"
+if [ -f "$stamp" ]; then
+  echo "Bringing $venv up to date with $lock"
+else
+  echo "Installing the $total packages of $lock: 1 to 4 minutes and about 0.9 GB to download the first time"
+fi
 rm -f "$stamp"
 touch "$unfinished"
 started=$SECONDS

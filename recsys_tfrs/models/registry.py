@@ -1,0 +1,22 @@
+"""The families that `recsys-tfrs train FAMILY` knows, each imported only when it is asked for."""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+from recsys_tfrs.errors import UsageError
+
+#: Family name on the command line -> module of this package with `Config` and `build`.
+FAMILIES = {"two-tower": "two_tower"}
+
+
+def family_module(family: str) -> ModuleType:
+    """Import the module of a family.
+
+    Raises:
+      UsageError: there is no such family.
+    """
+    if family not in FAMILIES:
+        raise UsageError(f"There is no family {family!r}: known are {', '.join(sorted(FAMILIES))}.")
+    return importlib.import_module(f"recsys_tfrs.models.{FAMILIES[family]}")

@@ -108,8 +108,7 @@ def _relevant_around(ranking: Ranking, distinct: NDArray[np.bool_]) -> tuple[Val
 
 def _sum_by_user(ranking: Ranking, values: NDArray[Any]) -> Values:
     weights = values.astype(np.float64)
-    totals: Values = np.bincount(ranking.user_index, weights=weights, minlength=len(ranking.list_users))
-    return totals
+    return np.bincount(ranking.user_index, weights=weights, minlength=len(ranking.list_users)).astype(np.float64)
 
 
 def accuracy_columns(ks: Sequence[int] = KS) -> list[str]:

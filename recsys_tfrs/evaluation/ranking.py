@@ -159,7 +159,7 @@ def _rank_all(
 
 
 def _empty_ranking(
-    users: NDArray[np.int32], items: NDArray[np.int32], list_users: NDArray[np.int32], num_items: int, length: int
+    users: NDArray[Any], items: NDArray[Any], list_users: NDArray[Any], num_items: int, length: int
 ) -> Ranking:
     greater, ties, candidates = np.zeros((3, len(users)), dtype=np.int64)
     top_items = np.zeros((len(list_users), min(length, num_items)), dtype=np.int32)

@@ -151,6 +151,12 @@ def _number_side(side: str, seen: NDArray[np.object_], table: FeatureTable | Non
     return _Side(vocabulary, features, (*table.notes, *notes))
 
 
+def is_member(values: NDArray[np.int64], pool: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """``[len(values)]`` which values occur in the sorted, non-empty pool; much faster than `numpy.isin` here."""
+    positions = np.minimum(np.searchsorted(pool, values), len(pool) - 1)
+    return np.asarray(pool[positions] == values)
+
+
 def _kept_rows(
     name: str, raw: RawInteractions, times: NDArray[np.int64] | None, duplicates: Duplicates
 ) -> tuple[NDArray[np.int64] | None, str | None]:
@@ -159,10 +165,10 @@ def _kept_rows(
         return None, None
     pairs = raw.users.astype(np.int64) * len(raw.item_ids) + raw.items
     ordered = np.sort(pairs)
-    repeated = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+    repeated = ordered[1:][ordered[1:] == ordered[:-1]]
     if not len(repeated):
         return None, None
-    candidates = np.flatnonzero(np.isin(pairs, repeated))
+    candidates = np.flatnonzero(is_member(pairs, repeated))
     if duplicates == "error":
         first = candidates[0]
         again = np.flatnonzero(pairs == pairs[first])[1]

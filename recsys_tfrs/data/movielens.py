@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from recsys_tfrs import schema
 from recsys_tfrs.data.archives import DataFolder
-from recsys_tfrs.data.assemble import FeatureTable, Policy, assemble
+from recsys_tfrs.data.assemble import FeatureTable, Policy, assemble, is_member
 from recsys_tfrs.data.delimited import Layout, read_records, read_rows
 from recsys_tfrs.data.interactions import Interactions
 from recsys_tfrs.errors import DataError
@@ -197,8 +197,7 @@ def _load_100k(folder: DataFolder, name: str, policy: Policy) -> Interactions:
         user_table=user_table(user_ids, _numbers(folder, "u.user", ages), genders, occupations, zips),
         item_table=movie_table(ids, titles, genres, dates),
     )
-    present = [fold for fold in _FOLDS if folder.has(f"{fold}.test")]
-    return replace(interactions, official_folds={fold: _fold_rows(folder, fold, interactions) for fold in present})
+    return replace(interactions, official_folds=_official_folds(folder, interactions))
 
 
 def _check_info(folder: DataFolder, num_rows: int, policy: Policy) -> None:
@@ -213,26 +212,31 @@ def _check_info(folder: DataFolder, num_rows: int, policy: Policy) -> None:
         )
 
 
-def _fold_rows(folder: DataFolder, fold: str, interactions: Interactions) -> NDArray[np.int64]:
-    """Sorted rows of `interactions` whose (user, item) stand in ``<fold>.test``."""
-    file = f"{fold}.test"
-    with folder.open(file) as stream:
-        raw = read_rows(stream, folder.label(file), _TAB_ROWS)
+def _official_folds(folder: DataFolder, interactions: Interactions) -> dict[str, NDArray[np.int64]]:
+    """Of each fold that is there, the sorted rows of `interactions` whose (user, item) stand in ``<fold>.test``."""
     internal_users = {external: internal for internal, external in enumerate(interactions.user_ids)}
     internal_items = {external: internal for internal, external in enumerate(interactions.item_ids)}
-    users = np.array([internal_users.get(external, 0) for external in raw.user_ids], np.int64)[raw.users]
-    items = np.array([internal_items.get(external, 0) for external in raw.item_ids], np.int64)[raw.items]
     width = len(interactions.item_ids)
     pairs = interactions.users.astype(np.int64) * width + interactions.items
-    wanted = users * width + items
-    missing = ~np.isin(wanted, pairs)
-    if missing.any():
-        line = int(np.argmax(missing))
-        raise DataError(
-            f"{folder.label(file)}, line {line + 1}: this rating does not occur in u.data, so the two files are not of "
-            "one download: extract the original zip again."
-        )
-    return np.flatnonzero(np.isin(pairs, wanted))
+    sorted_pairs = np.sort(pairs)
+    folds = {}
+    for fold in _FOLDS:
+        file = f"{fold}.test"
+        if not folder.has(file):
+            continue
+        with folder.open(file) as stream:
+            raw = read_rows(stream, folder.label(file), _TAB_ROWS)
+        users = np.array([internal_users.get(external, 0) for external in raw.user_ids], np.int64)[raw.users]
+        items = np.array([internal_items.get(external, 0) for external in raw.item_ids], np.int64)[raw.items]
+        wanted = users * width + items
+        present = is_member(wanted, sorted_pairs)
+        if not present.all():
+            raise DataError(
+                f"{folder.label(file)}, line {int(np.argmin(present)) + 1}: this rating does not occur in u.data, so "
+                "the two files are not of one download: extract the original zip again."
+            )
+        folds[fold] = np.flatnonzero(is_member(pairs, np.sort(wanted)))
+    return folds
 
 
 def _load_1m(folder: DataFolder, name: str, policy: Policy) -> Interactions:

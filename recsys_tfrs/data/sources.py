@@ -212,8 +212,8 @@ def _load_named(request: DataRequest, name: str, timeout: float = _NAMED_TIMEOUT
     else:
         folder = _find(name, _places(name))
     if folder is not None:
-        reader = movietweetings if name == movietweetings.NAME else movielens
-        return reader.load_folder(folder, name, request.policy)
+        load_folder = movietweetings.load_folder if name == movietweetings.NAME else movielens.load_folder
+        return load_folder(folder, name, request.policy)
     if name == movietweetings.NAME:
         raise DatasetNotFoundError(
             f"{name} is not on this machine: get it from https://github.com/sidooms/MovieTweetings and name its folder "
@@ -260,10 +260,10 @@ def _find(name: str, places: Iterator[Path]) -> DataFolder | None:
 
 def _fits(wanted: str, found: str) -> bool:
     """Whether a recognised data set is the wanted one: CSV folders that were renamed may be any of the CSV versions."""
-    csv_versions = ("movielens-latest-small", "movielens-20m", "movielens-25m")
-    return found == wanted or (
-        wanted in csv_versions and found.startswith("movielens-") and found not in movielens.FOLDERS
-    )
+    if found == wanted:
+        return True
+    renamed = found.startswith("movielens-") and found not in movielens.FOLDERS
+    return renamed and wanted in ("movielens-latest-small", "movielens-20m", "movielens-25m")
 
 
 def _not_in(root: Path, name: str) -> str:
@@ -272,4 +272,4 @@ def _not_in(root: Path, name: str) -> str:
     there = [match for _, match, _ in recognise(root)]
     holds = f"holds {', '.join(there)}" if there else "holds none of its files"
     folder = movielens.FOLDERS.get(name, "a folder with ratings.dat and movies.dat")
-    return f"{name} was not found in --data-dir {root}, which {holds}: expected {folder}, its zip, or a folder with either."
+    return f"{name} is not in --data-dir {root}, which {holds}: expected {folder}, its zip, or a folder with either."

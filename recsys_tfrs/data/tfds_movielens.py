@@ -92,7 +92,7 @@ def check_reachable(dataset: str, timeout: float) -> None:
         reason.append(f"no answer within {timeout:g} s")
     if reason:
         raise DatasetNotFoundError(
-            f"{dataset} is not on this machine and {address[0]} cannot be reached ({reason[0]}): download "
+            f"{dataset} is not on this machine and {address[0]} cannot be reached ({reason[0]}): fetch "
             f"{URL.format(folder=FOLDERS[dataset])} elsewhere and put it at {manual_zip(dataset)}, or name the zip or "
             "the extracted folder with --data-dir."
         )
@@ -119,8 +119,8 @@ def download(dataset: str, timeout: float) -> Path:
             return Path(manager.download(url))
         except Exception as error:  # whatever the network, the disk or the checksum brings
             raise DatasetNotFoundError(
-                f"{dataset} could not be downloaded from {url} ({type(error).__name__}: {error}): try again, or put the "
-                f"zip at {manual_zip(dataset)}."
+                f"{dataset} could not be downloaded from {url} ({type(error).__name__}: {error}): try again, or put "
+                f"the zip at {manual_zip(dataset)}."
             ) from error
 
 

@@ -135,8 +135,8 @@ def _number_side(side: str, seen: NDArray[np.object_], table: FeatureTable | Non
     position = ids.indices.to_numpy()[1 + len(seen) :]
     if len(table.ids) and len(seen) and int(position.min()) > len(seen):
         raise DataError(
-            f"No {side} of the {side} table occurs in the interactions: they call a {side} {seen[0]!r}, the table "
-            f"{table.ids[0]!r}. Name the table's id column, or make the ids agree."
+            f"No id of the {side} table occurs in the interactions: those hold ids such as {seen[0]!r}, the table such "
+            f"as {table.ids[0]!r}. Name the table's id column, or make the ids agree."
         )
     features = {}
     for name, (kind, values) in table.columns.items():
@@ -146,7 +146,7 @@ def _number_side(side: str, seen: NDArray[np.object_], table: FeatureTable | Non
         features[name] = FeatureColumn(name, kind, placed)
     repeated = len(position) - len(np.unique(position))
     notes = (
-        (f"{repeated:,} rows of the {side} table repeat an id; the first row of each was used.",) if repeated else ()
+        (f"Rows of the {side} table that repeat an id: {repeated:,}; the first of each was used.",) if repeated else ()
     )
     return _Side(vocabulary, features, (*table.notes, *notes))
 
@@ -185,8 +185,8 @@ def _kept_rows(
     keep = np.ones(len(pairs), dtype=bool)
     keep[dropped] = False
     return np.flatnonzero(keep), (
-        f"{len(dropped):,} rows repeated a (user, item) pair; of each pair the "
-        f"{'last' if duplicates == 'keep-last' else 'first'} row was kept ({duplicates})."
+        f"Rows left out because they repeat a (user, item) pair: {len(dropped):,}; the "
+        f"{'last' if duplicates == 'keep-last' else 'first'} row of each pair was kept ({duplicates})."
     )
 
 
@@ -214,7 +214,10 @@ def assemble(
     if times is not None:
         if int(times.min()) < 0:
             raise DataError(f"{name}: the timestamp of row {int(np.argmax(times < 0)) + 1} is negative, before 1970.")
-        seconds = to_seconds(times)
+        try:
+            seconds = to_seconds(times)
+        except ValueError as error:
+            raise DataError(f"{name}: {error}") from None
         times, time_note = seconds.values, seconds.note
     users = _number_side("user", raw.user_ids, user_table)
     items = _number_side("item", raw.item_ids, item_table)

@@ -197,7 +197,7 @@ def _load_100k(folder: DataFolder, name: str, policy: Policy) -> Interactions:
         user_table=user_table(user_ids, _numbers(folder, "u.user", ages), genders, occupations, zips),
         item_table=movie_table(ids, titles, genres, dates),
     )
-    return replace(interactions, official_folds=_official_folds(folder, interactions))
+    return replace(interactions, official_folds=_official_folds(folder, interactions, policy))
 
 
 def _check_info(folder: DataFolder, num_rows: int, policy: Policy) -> None:
@@ -212,7 +212,7 @@ def _check_info(folder: DataFolder, num_rows: int, policy: Policy) -> None:
         )
 
 
-def _official_folds(folder: DataFolder, interactions: Interactions) -> dict[str, NDArray[np.int64]]:
+def _official_folds(folder: DataFolder, interactions: Interactions, policy: Policy) -> dict[str, NDArray[np.int64]]:
     """Of each fold that is there, the sorted rows of `interactions` whose (user, item) stand in ``<fold>.test``."""
     internal_users = {external: internal for internal, external in enumerate(interactions.user_ids)}
     internal_items = {external: internal for internal, external in enumerate(interactions.item_ids)}
@@ -230,7 +230,7 @@ def _official_folds(folder: DataFolder, interactions: Interactions) -> dict[str,
         items = np.array([internal_items.get(external, 0) for external in raw.item_ids], np.int64)[raw.items]
         wanted = users * width + items
         present = is_member(wanted, sorted_pairs)
-        if not present.all():
+        if not present.all() and not policy.skip_bad_rows:  # where rows were skipped, folds may lack them
             raise DataError(
                 f"{folder.label(file)}, line {int(np.argmin(present)) + 1}: this rating does not occur in u.data, so "
                 "the two files are not of one download: extract the original zip again."

@@ -124,7 +124,7 @@ def column_values(label: str, column: pa.ChunkedArray, kind: Kind) -> NDArray[np
         if kind is Kind.MULTI_CATEGORICAL:
             return _tuples(column)
         return strings(column)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+    except (ValueError, pa.ArrowNotImplementedError) as error:  # ArrowInvalid is a ValueError
         raise DataError(f"{label} cannot be read as {kind.value}: {error}. Declare another kind for it.") from None
 
 

@@ -95,7 +95,8 @@ def load_table(
     unknown = set(spec.kinds).difference(*(table.columns for table in tables.values()))
     if unknown:
         raise UsageError(f"--columns declares {', '.join(sorted(unknown))}, which no --items or --users table has.")
-    return assemble(path.stem, raw, policy, user_table=tables.get("user"), item_table=tables.get("item"))
+    name = path.stem.removesuffix(".csv").removesuffix(".tsv")  # of .csv.gz
+    return assemble(name, raw, policy, user_table=tables.get("user"), item_table=tables.get("item"))
 
 
 def read_table(path: Path, roles: Mapping[str, str], policy: Policy) -> RawInteractions:

@@ -14,8 +14,6 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from recsys_tfrs.errors import DataError
-
 #: Below the first number a time counts seconds (until the year 5138), below the next milliseconds, and so on. A
 #: millisecond count falls under 1e11 only before March 1973.
 _MAGNITUDES = np.array([1e11, 1e14, 1e17])
@@ -138,7 +136,7 @@ def to_seconds(raw: NDArray[np.int64]) -> Seconds:
       raw: ``[num_rows]`` counts, none negative.
 
     Raises:
-      DataError: some values count seconds and others a smaller unit.
+      ValueError: some values count seconds and others a smaller unit.
     """
     counted = raw[raw > 0]
     if not len(counted):
@@ -148,9 +146,9 @@ def to_seconds(raw: NDArray[np.int64]) -> Seconds:
     )
     if smallest != largest:
         row = int(np.argmax(raw >= _MAGNITUDES[largest - 1])) + 1
-        raise DataError(
-            f"The timestamps mix {_UNITS[smallest][0]} and {_UNITS[largest][0]} (first in row {row}): "
-            "write all of them in one unit."
+        raise ValueError(
+            f"the timestamps mix units: {_UNITS[largest][0]} in row {row}, {_UNITS[smallest][0]} elsewhere. Write "
+            "all of them in one unit."
         )
     unit, per_second = _UNITS[largest]
     if per_second == 1:

@@ -175,6 +175,17 @@ class TestSetup:
         sandbox.setup()
         assert sandbox.calls == FULL[1:]
 
+    def test_a_failed_change_taken_back_is_installed_back(self, sandbox: Sandbox) -> None:
+        sandbox.add_python()
+        sandbox.setup()
+        lock = sandbox.root / "requirements/py311.txt"
+        before = lock.read_text()
+        lock.write_text(before.replace("rich==1", "rich==2"))
+        sandbox.setup(FAKE_FAIL="-e .", FAKE_CODE="1")
+        lock.write_text(before)
+        sandbox.setup()
+        assert "requirements/py311.txt" in sandbox.calls
+
     def test_a_killed_installation_starts_from_nothing(self, sandbox: Sandbox) -> None:
         sandbox.add_python()
         assert sandbox.setup(FAKE_FAIL="requirements/py311.txt", FAKE_CODE="137").returncode != 0

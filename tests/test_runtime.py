@@ -115,17 +115,19 @@ class TestQuiet:
         monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "0")
         assert passes_quiet(NOISE) == b"".join(NOISE)
 
-    def test_python_warnings_pass(self) -> None:
+    def test_pythons_own_output_keeps_its_place(self) -> None:
         result = run_python(
             """
-            import sys
+            import os, sys
             from recsys_tfrs import runtime
+            print("before ", end="", file=sys.stderr)
             with runtime.quiet():
-                print("Something real", file=sys.stderr)
+                print("inside ", end="", file=sys.stderr)
+            os.write(2, b"after")
             """,
             capture_output=True,
         )
-        assert result.stderr == "Something real\n"
+        assert result.stderr == "before inside after"
 
     def test_a_closed_descriptor_is_no_trap_for_the_next_file(self, tmp_path: Path) -> None:
         code = f"""
@@ -274,6 +276,7 @@ class TestRealTensorFlow:
             """
             from recsys_tfrs import runtime
             tf = runtime.import_tensorflow()
+            tf.config.list_physical_devices()
             assert runtime.configure("cpu") == "cpu"
             tf.keras.layers.Dense(2)(tf.zeros((1, 2)))
             assert [int(x) for x in tf.data.Dataset.range(3)] == [0, 1, 2]
@@ -344,7 +347,7 @@ def test_peak_memory_counts_what_was_held_and_given_back() -> None:
         """,
         capture_output=True,
     )
-    assert 190_000_000 < int(result.stdout) < 230_000_000
+    assert 198_000_000 < int(result.stdout) < 215_000_000
 
 
 def test_cores_and_memory_are_those_of_this_process() -> None:

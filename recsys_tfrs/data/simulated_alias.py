@@ -45,8 +45,10 @@ def build_alias_tables(weights: NDArray[np.float64]) -> AliasTables:
     num_rows, width = weights.shape
     load = weights * (width / weights.sum(axis=1, keepdims=True))
     is_light = load < 1.0
+    # Rounding may leave a row of equal weights without any column that is not light.
+    is_light[np.arange(num_rows), load.argmax(axis=1)] = False
     deficit = np.where(is_light, 1.0 - load, 0.0).cumsum(axis=1)
-    excess = np.where(is_light, 0.0, load - 1.0).cumsum(axis=1)
+    excess = np.where(is_light, 0.0, np.maximum(load - 1.0, 0.0)).cumsum(axis=1)
     total = np.maximum(deficit[:, -1:], 1e-300)
     # Running sums of row r run from r to r + 1, so that one sorted array serves all rows.
     offset = np.arange(num_rows, dtype=np.float64)[:, None]
@@ -68,6 +70,8 @@ def build_alias_tables(weights: NDArray[np.float64]) -> AliasTables:
     given = excess.ravel()[heavy]
     taker = np.searchsorted(deficit.ravel()[light], given, side="right")
     emptied = taker < len(light)
+    # Given away exactly is not given away too much: then the next light column belongs to the next heavy one.
+    emptied[emptied] = giver[taker[emptied]] <= np.flatnonzero(emptied)
     emptied[emptied] = light_row[taker[emptied]] == heavy_row[emptied]
     emptied &= np.arange(len(heavy)) < heavy_ends[heavy_row] - 1
     index = np.flatnonzero(emptied)

@@ -76,7 +76,7 @@ def draw_catalogue(config: SimulatedConfig, rng: np.random.Generator) -> tuple[C
     rank = rng.permutation(n)
     weight = np.exp(-config.popularity_exponent * np.log(rank + 1 + 0.005 * n))
     series, position, following = _draw_series(component, config.num_components, rng)
-    release = _draw_releases(config, rng)
+    release = _draw_releases(config, series, position, rng)
     genres = _draw_genres(group, num_genres, rng)
     year = _draw_years(series, position, release, rng)
 
@@ -205,7 +205,9 @@ def _draw_successors(
     return np.asarray(successors + 1, dtype=np.int32)
 
 
-def _draw_releases(config: SimulatedConfig, rng: np.random.Generator) -> NDArray[np.int8]:
+def _draw_releases(
+    config: SimulatedConfig, series: NDArray[np.int64], position: NDArray[np.int64], rng: np.random.Generator
+) -> NDArray[np.int8]:
     """``[num_items]`` release periods: most are there from the start, some come later, the cold ones in the test."""
     n = config.num_items
     release = np.zeros(n, dtype=np.int8)
@@ -213,7 +215,10 @@ def _draw_releases(config: SimulatedConfig, rng: np.random.Generator) -> NDArray
     chosen = rng.permutation(n)
     release[chosen[:num_later]] = 1 + np.arange(num_later) % (TEST_PERIOD - 1)
     release[chosen[num_later : num_later + num_cold]] = TEST_PERIOD + np.arange(num_cold) % (NUM_PERIODS - TEST_PERIOD)
-    return release
+    # Sequels do not come before what they continue.
+    in_order = np.empty_like(release)
+    in_order[np.lexsort((position, series))] = release[np.lexsort((release, series))]
+    return in_order
 
 
 def _draw_genres(group: NDArray[np.int32], num_genres: int, rng: np.random.Generator) -> Floats:

@@ -91,7 +91,10 @@ def _weigh(users: Any, weighting: Weighting) -> Any:
     if weighting == "cosine":
         weighted = normalize(by_item)
     elif weighting == "tfidf":
-        weighted = normalize(tfidf_weight(by_item))
+        # A user who has every item weighs nothing, and an item known from such users only has no direction.
+        with np.errstate(invalid="ignore"):
+            weighted = normalize(tfidf_weight(by_item))
+        weighted.data = np.nan_to_num(weighted.data)
     elif weighting == "bm25":
         weighted = bm25_weight(by_item, 1.2, 0.75)
     else:

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from recsys_tfrs.baselines import tuning
+from recsys_tfrs.baselines.ease import EASE, EASEConfig
+from recsys_tfrs.baselines.ials import IALS, IALSConfig
+from recsys_tfrs.baselines.tuning import BASELINES, tuned_baselines
+from recsys_tfrs.data.histories import build_histories
+from recsys_tfrs.data.interactions import Interactions
+from recsys_tfrs.data.splits import make_split
+from recsys_tfrs.errors import SplitError, UsageError
+from recsys_tfrs.evaluation.protocol import evaluate
+
+
+def planted(seed=0, num_users=60, num_items=40, num_groups=4):
+    """Users like the items of their own group, and a few others."""
+    rng = np.random.default_rng(seed)
+    same = np.arange(num_users)[:, None] % num_groups == np.arange(num_items)[None, :] % num_groups
+    users, items = np.nonzero(rng.random((num_users, num_items)) < np.where(same, 0.7, 0.04))
+    order = rng.permutation(len(users))
+    ids = [np.array(["", *map(str, range(n))], dtype=object) for n in (num_users, num_items)]
+    return Interactions(
+        "planted", (users[order] + 1).astype(np.int32), (items[order] + 1).astype(np.int32), None, None, *ids
+    )
+
+
+@pytest.fixture(scope="module")
+def data():
+    interactions = planted()
+    return interactions, make_split(interactions, "random")
+
+
+@pytest.fixture(scope="module")
+def tuned(data):
+    return tuned_baselines(*data)
+
+
+def test_all_four_run_and_the_personal_ones_beat_popularity(data, tuned):
+    interactions, split = data
+    assert list(tuned) == ["popularity", "item_knn", "ease", "ials"]
+    got = {
+        name: evaluate(b.scorer, interactions, split.train, split.test, intervals=False).metrics["ndcg@10"]
+        for name, b in tuned.items()
+    }
+    assert min(got[name] for name in ("item_knn", "ease", "ials")) > 1.3 * got["popularity"]
+
+
+def test_the_best_trial_on_validation_is_chosen_and_refitted_on_all_of_train(data, tuned):
+    interactions, split = data
+    for name in ("item_knn", "ease", "ials"):
+        best = max(tuned[name].trials, key=lambda trial: trial.ndcg_at_10)
+        assert tuned[name].config == best.config
+    train = build_histories(interactions, split.train)
+    refitted = EASE(EASEConfig(**tuned["ease"].config))
+    refitted.fit(train)
+    users = np.arange(1, interactions.num_users + 1, dtype=np.int32)
+    np.testing.assert_allclose(tuned["ease"].scorer.score(users), refitted.score(users), atol=1e-5)
+
+
+def test_a_trial_is_fitted_without_validation_and_measured_on_it(data, tuned):
+    interactions, split = data
+    trial = tuned["ease"].trials[2]
+    model = EASE(EASEConfig(**trial.config))
+    model.fit(build_histories(interactions, split.selection_train))
+    got = evaluate(model, interactions, split.selection_train, split.validation, intervals=False)
+    assert trial.ndcg_at_10 == pytest.approx(got.metrics["ndcg@10"], rel=1e-4)
+
+
+def test_the_test_rows_decide_nothing(data, tuned):
+    interactions, split = data
+    items = interactions.items.copy()
+    items[split.test] = np.random.default_rng(9).permutation(items[split.test])[::-1] % 7 + 1
+    changed = tuned_baselines(replace(interactions, items=items), split)
+    for name, baseline in changed.items():
+        assert baseline.config == tuned[name].config
+        assert baseline.trials == tuned[name].trials
+    users = np.arange(1, 20, dtype=np.int32)
+    np.testing.assert_array_equal(changed["ials"].scorer.score(users), tuned["ials"].scorer.score(users))
+
+
+def test_the_second_stage_of_a_search_starts_from_the_first_ones_best(tuned):
+    first, second = tuned["ials"].trials[:9], tuned["ials"].trials[9:]
+    best = max(first, key=lambda trial: trial.ndcg_at_10).config
+    assert [trial.config["factors"] for trial in second] == [16, 64, 128]
+    for trial in second:
+        assert {**trial.config, "factors": 32} == best
+
+
+def test_what_cannot_run_is_skipped_with_its_reason(data, monkeypatch):
+    small = replace(BASELINES["ease"], default=EASEConfig(max_items=5))
+    monkeypatch.setitem(tuning.BASELINES, "ease", small)
+    said = []
+    got = tuned_baselines(*data, names=["ease", "popularity"], report=said.append)
+    assert got["ease"].scorer is None
+    assert got["ease"].config is None
+    assert "limit 5 items" in got["ease"].skipped
+    assert got["popularity"].skipped is None
+    assert said[0].startswith("ease skipped: EASE inverts")
+    assert said[1].startswith("popularity tuned over 0 settings")
+
+
+def test_running_out_of_memory_is_a_reason_too(data, monkeypatch):
+    class Hungry(IALS):
+        def fit(self, histories):
+            raise MemoryError("Unable to allocate 1 TiB")
+
+    monkeypatch.setitem(tuning.BASELINES, "ials", replace(BASELINES["ials"], build=Hungry))
+    got = tuned_baselines(*data, names=["ials"])["ials"]
+    assert got.scorer is None
+    assert got.skipped == "out of memory: Unable to allocate 1 TiB"
+
+
+def test_large_data_is_searched_over_fewer_settings(data, monkeypatch):
+    large = replace(BASELINES["ials"], large_rows=1, default=IALSConfig(iterations=1))
+    monkeypatch.setitem(tuning.BASELINES, "ials", large)
+    got = tuned_baselines(*data, names=["ials"], seed=3)["ials"]
+    assert [trial.config["alpha"] for trial in got.trials] == [1.0, 10.0]
+    assert got.config["seed"] == 3
+
+
+def test_bad_requests_are_refused(data):
+    interactions, split = data
+    with pytest.raises(UsageError, match=r"\['svd'\].*popularity, item_knn, ease, ials"):
+        tuned_baselines(interactions, split, names=["svd"])
+    with pytest.raises(SplitError, match="pairs='warm'"):
+        tuned_baselines(interactions, replace(split, validation=split.train), pairs="warm")

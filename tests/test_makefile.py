@@ -181,7 +181,7 @@ class TestSetup:
         lock = sandbox.root / "requirements/py311.txt"
         before = lock.read_text()
         lock.write_text(before.replace("rich==1", "rich==2"))
-        sandbox.setup(FAKE_FAIL="-e .", FAKE_CODE="1")
+        sandbox.setup(FAKE_FAIL="requirements/py311.txt", FAKE_CODE="1")
         lock.write_text(before)
         sandbox.setup()
         assert "requirements/py311.txt" in sandbox.calls

@@ -77,7 +77,8 @@ def passes_quiet(lines: list[bytes]) -> bytes:
 
 
 def run_python(code: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+    decided_here = ("TF_CPP_MIN_LOG_LEVEL", "PYTHONUNBUFFERED")
+    environment = {name: value for name, value in os.environ.items() if name not in decided_here}
     command = [sys.executable, "-c", textwrap.dedent(code)]
     return subprocess.run(command, text=True, timeout=120, check=False, env=environment, **options)
 

@@ -115,13 +115,12 @@ class TextEncoder(Encoder):
         self.width = config.max_words
         self._config = config
         self._layer = tf.keras.layers.TextVectorization(
-            standardize="lower_and_strip_punctuation", output_sequence_length=config.max_words
+            standardize=_plain_words, output_sequence_length=config.max_words
         )
 
     def adapt(self, values: NDArray[Any]) -> None:
         """Count the words of training texts."""
-        words = self._layer._standardize(tf.constant(values.astype(str)))
-        flat = tf.strings.split(words).flat_values.numpy()
+        flat = tf.strings.split(_plain_words(tf.constant(values.astype(str)))).flat_values.numpy()
         vocabulary = _frequent(np.char.decode(flat.astype(bytes), "utf-8"), self._config)
         self._layer.set_vocabulary(vocabulary)
         self.vocabulary_size = len(vocabulary) + 2
@@ -234,6 +233,11 @@ def make_encoder(kind: Kind, config: FeaturesConfig, name: str) -> Encoder:
             return NumericEncoder(config, name=name)
         case Kind.TIMESTAMP:
             return TimestampEncoder(name=name)
+
+
+def _plain_words(texts: tf.Tensor) -> tf.Tensor:
+    """Lower case with punctuation turned into spaces; letters and digits of every script stay."""
+    return tf.strings.regex_replace(tf.strings.lower(texts, encoding="utf-8"), r"[^\pL\pM\pN]+", " ")
 
 
 def _lookup_or_hash(config: FeaturesConfig) -> tf.keras.layers.Layer:

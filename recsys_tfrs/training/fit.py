@@ -52,6 +52,11 @@ class Phase:
     validate: Validate | None
 
 
+def make_optimizer(config: TrainingConfig) -> tf.keras.optimizers.Optimizer:
+    """Adam (Kingma and Ba, 2015) as configured."""
+    return tf.keras.optimizers.Adam(config.learning_rate)
+
+
 def fit(
     model: tf.keras.Model, batches: Batches, phase: Phase, config: TrainingConfig, run_folder: Path, console: Console
 ) -> LoopState:

@@ -27,14 +27,12 @@ class UserBatches:
       histories: the training items of all users.
       users: ``[num_rows]`` users who have at least one training item.
       users_per_batch: rows of a batch.
-      max_history: newest items of a user that enter the query; all of them are positives.
       seed: of order and dropout.
     """
 
     histories: Histories
     users: NDArray[np.int32]
     users_per_batch: int
-    max_history: int
     seed: int
 
     @property
@@ -93,13 +91,12 @@ def _permuted(slots: tf.Tensor, num_rows: int, key: tf.Tensor) -> tf.Tensor:
     return tf.random.experimental.index_shuffle(slots, seed, max_index=num_rows - 1)
 
 
-def user_batches(histories: Histories, *, batch_size: int, max_history: int, seed: int) -> UserBatches:
+def user_batches(histories: Histories, *, batch_size: int, seed: int) -> UserBatches:
     """Batches that hold about `batch_size` interactions each.
 
     Args:
       histories: training items of all users.
       batch_size: interactions in a batch, on average.
-      max_history: newest items of a user that enter the query.
       seed: of order and dropout.
     """
     users = np.flatnonzero(histories.lengths).astype(np.int32)
@@ -108,6 +105,5 @@ def user_batches(histories: Histories, *, batch_size: int, max_history: int, see
         histories=histories,
         users=users,
         users_per_batch=max(1, min(len(users), round(batch_size / mean_length))),
-        max_history=max_history,
         seed=seed,
     )

@@ -1,0 +1,169 @@
+"""The command line: one verb per stage, thin.
+
+Nothing heavy is imported before a verb needs it, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import errno
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from recsys_tfrs.errors import RecsysError
+from recsys_tfrs.version import __version__
+
+_FAMILIES = click.Choice(["two-tower"])
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="recsys-tfrs")
+def cli() -> None:
+    """Recommenders on TensorFlow: train, evaluate, compare and recommend."""
+
+
+def _columns(_context: click.Context, _parameter: click.Parameter, text: str | None) -> dict[str, str]:
+    """``user=uid,item=sku`` -> ``{"user": "uid", "item": "sku"}``."""
+    if not text:
+        return {}
+    pairs = [part.partition("=") for part in text.split(",")]
+    if not all(key.strip() and value.strip() for key, _, value in pairs):
+        raise click.BadParameter("expected user=NAME,item=NAME[,rating=NAME][,timestamp=NAME]")
+    return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+@cli.command()
+@click.argument("family", type=_FAMILIES)
+@click.option(
+    "--config", "config_file", type=click.Path(path_type=Path), help="TOML file; a run's own config.toml re-runs it."
+)
+@click.option(
+    "--dataset", metavar="NAME_OR_PATH", help="auto, movielens-100k ..., movietweetings, simulated ..., or a path."
+)
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Folder or zip of a named data set.")
+@click.option("--items", type=click.Path(path_type=Path), help="Table about the items of a table of your own.")
+@click.option("--users", type=click.Path(path_type=Path), help="Table about its users.")
+@click.option("--columns", callback=_columns, help="user=NAME,item=NAME,rating=NAME,timestamp=NAME; or COLUMN=KIND.")
+@click.option("--skip-bad-rows", is_flag=True, help="Leave out and count rows that cannot be read.")
+@click.option("--split", metavar="METHOD", help="temporal (default), leave-last-out, random, official:u1.")
+@click.option("--seed", type=click.IntRange(min=0), help="Of weights, order and dropout (default 42).")
+@click.option("--device", type=click.Choice(["auto", "cpu", "gpu"]), help="Where to compute (default auto).")
+@click.option("--set", "assignments", multiple=True, metavar="SECTION.KEY=VALUE", help="Any setting; repeatable.")
+@click.option("--resume", is_flag=True, help="Continue a killed run: the one at --out, or the newest.")
+@click.option("--out", type=click.Path(path_type=Path), help="Run directory (default runs/FAMILY-TIME).")
+def train(
+    family: str, config_file: Path | None, assignments: tuple[str, ...], resume: bool, out: Path | None, **given: Any
+) -> None:
+    """Train FAMILY, evaluate it beside its baselines, build the index, export, report."""
+    from recsys_tfrs import runtime
+    from recsys_tfrs.config import build, parse_assignment, read_toml
+    from recsys_tfrs.runs import folder as run_folder
+
+    runtime.import_tensorflow()
+    from recsys_tfrs.runs.config import family_config
+    from recsys_tfrs.runs.train import CONFIG_FILE
+    from recsys_tfrs.runs.train import train as train_run
+
+    folder = None
+    if resume:
+        folder = run_folder.start(out, family, resume=True)
+        config_file = config_file or folder.work / CONFIG_FILE
+    layers = [read_toml(config_file)] if (config_file and config_file.exists()) or (config_file and not resume) else []
+    layers += [_as_settings(given), *(parse_assignment(text) for text in assignments), {"family": family}]
+    _check_family(layers[0], family, config_file)
+    config = build(family_config(family), layers)
+    folder = folder or run_folder.start(out, family, resume=False)
+    train_run(config, folder, _console())
+
+
+def _as_settings(given: dict[str, Any]) -> dict[str, Any]:
+    """Options that were given -> the settings they stand for."""
+    data = {k: given[k] for k in ("dataset", "data_dir", "items", "users", "columns", "skip_bad_rows") if given[k]}
+    for key in ("data_dir", "items", "users"):
+        if key in data:
+            data[key] = str(Path(data[key]).absolute())
+    if "dataset" in data and Path(data["dataset"]).exists():
+        data["dataset"] = str(Path(data["dataset"]).absolute())
+    settings: dict[str, Any] = {"data": data} if data else {}
+    if given["split"]:
+        settings["split"] = {"method": given["split"]}
+    settings.update({key: given[key] for key in ("seed", "device") if given[key] is not None})
+    return settings
+
+
+def _check_family(layer: dict[str, Any], family: str, config_file: Path | None) -> None:
+    if layer.get("family", family) != family:
+        raise click.UsageError(f"{config_file} configures the family {layer['family']!r}, not {family!r}.")
+
+
+@cli.command()
+@click.argument("run", type=click.Path(path_type=Path))
+def evaluate(run: Path) -> None:
+    """Measure RUN again from its weights and its data, and check that the figures hold."""
+    from recsys_tfrs import runtime
+
+    runtime.import_tensorflow()
+    from recsys_tfrs.runs.evaluate import evaluate_run
+
+    sys.exit(0 if evaluate_run(run, _console()) else 1)
+
+
+@cli.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+def compare(runs: tuple[Path, ...]) -> None:
+    """Show the figures of several RUNS side by side."""
+    from recsys_tfrs.runs.compare import compare_runs
+
+    compare_runs(list(runs), _console())
+
+
+@cli.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--user", "user_id", required=True, help="Id as in the data; an unknown one gets what suits anyone.")
+@click.option("-k", "k", type=click.IntRange(min=1), default=10, show_default=True, help="Items to recommend.")
+def recommend(run: Path, user_id: str, k: int) -> None:
+    """Recommend items to a user with the exported model of RUN."""
+    from recsys_tfrs import runtime
+
+    runtime.import_tensorflow()
+    from recsys_tfrs.runs.recommend import recommend_to
+
+    recommend_to(run, user_id, k, _console())
+
+
+@cli.command()
+def doctor() -> None:
+    """Say what this machine has: versions, devices, ScaNN, data."""
+    from recsys_tfrs.runs.doctor import doctor as examine
+
+    sys.exit(examine())
+
+
+def _console() -> Any:
+    from rich.console import Console
+
+    # A pipe has no width of its own; 80 columns would break the tables.
+    return Console() if sys.stdout.isatty() else Console(width=120)
+
+
+def main() -> None:
+    """Run the program; errors a user can act on are one message, not a traceback."""
+    try:
+        cli()
+    except RecsysError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        click.echo("Interrupted. An unfinished training run continues with the same command and --resume.", err=True)
+        sys.exit(130)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        click.echo(
+            f"Error: the disk is full ({error.filename or 'no space left'}). Make room, then continue with the same "
+            "command and --resume; nothing that was complete is lost.",
+            err=True,
+        )
+        sys.exit(1)

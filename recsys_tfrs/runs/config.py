@@ -1,0 +1,91 @@
+"""The configuration of a whole run: one section per stage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, create_model
+
+from recsys_tfrs.baselines.tuning import BASELINES
+from recsys_tfrs.config import Section
+from recsys_tfrs.data.assemble import Duplicates
+from recsys_tfrs.data.sources import AUTO, DataRequest
+from recsys_tfrs.features.config import FeaturesConfig
+from recsys_tfrs.index.config import IndexConfig
+from recsys_tfrs.models.registry import family_module
+from recsys_tfrs.schema import SplitMethod
+from recsys_tfrs.training.config import TrainingConfig
+
+
+class DataConfig(Section):
+    """What is read; see `recsys_tfrs.data.sources.DataRequest`."""
+
+    dataset: str = Field(AUTO, description="Name or path of the data set.")
+    data_dir: Path | None = Field(None, description="Folder or zip of a named data set.")
+    items: Path | None = Field(None, description="Table about the items of a table of your own.")
+    users: Path | None = Field(None, description="Table about its users.")
+    columns: dict[str, str] = Field({}, description="user, item, rating, timestamp -> column name; column -> kind.")
+    skip_bad_rows: bool = Field(False, description="Leave out and count rows that cannot be read.")
+    duplicates: Duplicates = Field("keep-last", description="Which row of a repeated (user, item) pair stays.")
+    seed: int = Field(42, ge=0, description="Of simulated data.")
+    num_rows: int | None = Field(None, ge=1, description="Rows of simulated data; left out: what its name says.")
+
+    def request(self) -> DataRequest:
+        """The same as a request to `recsys_tfrs.data.sources.load`."""
+        return DataRequest(**{name: getattr(self, name) for name in DataConfig.model_fields})
+
+
+class SplitConfig(Section):
+    """Which rows test; see `recsys_tfrs.data.splits.make_split`."""
+
+    method: str = Field(SplitMethod.TEMPORAL.value, description="temporal, leave-last-out, random or official:FOLD.")
+    test_fraction: float = Field(0.2, gt=0, lt=1, description="Share of rows to test on (temporal, random).")
+    validation_fraction: float = Field(0.1, gt=0, lt=1, description="Share of training rows to select on.")
+    seed: int = Field(42, ge=0, description="Of the random split; stays when --seed varies the model.")
+
+
+class EvaluationConfig(Section):
+    """What is measured."""
+
+    pairs: Literal["auto", "all", "warm"] = Field(
+        "auto",
+        description="Test pairs of the headline figures: all, or those whose user and item occur in training; auto: "
+        "warm for the temporal split, all for the others. Both are recorded.",
+    )
+    baselines: list[str] = Field(list(BASELINES), description="What the model is compared with.")
+    max_users: int | None = Field(None, ge=1, description="Measure on a sample of this many test users.")
+    max_validation_users: int = Field(10_000, ge=1, description="Validation users looked at while training.")
+
+
+class RunConfig(Section):
+    """Everything a run depends on. `family_config` adds the family's own ``model`` section."""
+
+    family: str
+    seed: int = Field(42, ge=0, lt=2**32, description="Of initial weights, order and dropout.")
+    device: Literal["auto", "cpu", "gpu"] = Field("auto", description="Where to compute.")
+    data: DataConfig = DataConfig()
+    split: SplitConfig = SplitConfig()
+    features: FeaturesConfig = FeaturesConfig()
+    model: Any = None
+    training: TrainingConfig = TrainingConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    index: IndexConfig = IndexConfig()
+
+    @property
+    def pairs(self) -> Literal["all", "warm"]:
+        """Test pairs of the headline figures."""
+        if self.evaluation.pairs != "auto":
+            return self.evaluation.pairs
+        return "warm" if self.split.method == SplitMethod.TEMPORAL.value else "all"
+
+
+def family_config(family: str) -> type[RunConfig]:
+    """`RunConfig` with the ``model`` section of a family.
+
+    Raises:
+      UsageError: there is no such family.
+    """
+    model = family_module(family).Config
+    created: type[RunConfig] = create_model("RunConfig", __base__=RunConfig, model=(model, model()))
+    return created

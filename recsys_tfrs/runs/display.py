@@ -1,0 +1,130 @@
+"""What a person sees in the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from recsys_tfrs.evaluation.ranking import Ranking
+from recsys_tfrs.runs.metrics_file import RunMetrics
+from recsys_tfrs.runs.prepared import Prepared
+
+#: Metrics of the table, in order.
+HEADLINE = ("hit@10", "ndcg@10", "mrr@10", "hit@100", "recall@10", "map@10", "coverage@10")
+_SAMPLES = 5
+_LAST_SEEN = 3
+_RECOMMENDED = 5
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people: ``4.2 s`` or ``3 min 20 s``."""
+    return f"{seconds:.1f} s" if seconds < 120 else f"{int(seconds // 60)} min {int(seconds % 60)} s"
+
+
+def print_data(console: Console, prepared: Prepared) -> None:
+    """What was read and how it was split."""
+    data, split = prepared.interactions, prepared.split
+    for note in data.notes:
+        console.print(Panel(Text(note), border_style="yellow"))
+    console.print(
+        f"[bold]{data.name}[/]: {len(data):,} interactions of {data.num_users:,} users with {data.num_items:,} items"
+    )
+    console.print(
+        f"{split.name} split: {len(split.train):,} to train ({len(split.validation):,} of them to validate), "
+        f"{len(split.test):,} to test"
+    )
+
+
+def figures_table(rows: Mapping[str, Mapping[str, float]], title: str) -> Table:
+    """A table of systems by headline metrics, the best value of each column bold; the oracle does not compete."""
+    table = Table(title=title, title_justify="left")
+    table.add_column("")
+    for metric in HEADLINE:
+        table.add_column(metric, justify="right")
+    competing = [figures for name, figures in rows.items() if name != "oracle"]
+    for name, figures in rows.items():
+        cells = []
+        for metric in HEADLINE:
+            value = figures.get(metric)
+            if value is None:
+                cells.append("-")
+                continue
+            best = name != "oracle" and value >= max(f.get(metric, -1.0) for f in competing)
+            cells.append(f"[bold]{value:.4f}[/]" if best else f"{value:.4f}")
+        table.add_row(name, *cells)
+    return table
+
+
+def print_figures(console: Console, metrics: RunMetrics) -> None:
+    """The model beside its baselines, with the interval of the leading metric."""
+    which = "pairs of known users and items" if metrics.pairs == "warm" else "pairs"
+    title = (
+        f"{metrics.num_test_measured:,} test {which}, ranked among all {metrics.num_items:,} items, seen ones left out"
+    )
+    rows = {metrics.family: metrics.metrics, **metrics.baselines}
+    if metrics.oracle is not None:
+        rows["oracle"] = metrics.oracle
+    console.print(figures_table(rows, title))
+    low, high = metrics.intervals["ndcg@10"]
+    console.print(f"ndcg@10 of {metrics.family}, 95% interval over users: {low:.4f} to {high:.4f}")
+    for name, details in metrics.baseline_details.items():
+        if details.skipped:
+            console.print(f"{name} was not run: {details.skipped}")
+    training = metrics.training
+    console.print(
+        f"trained {training.epochs} epochs in {duration(training.seconds)} "
+        f"({training.examples_per_second:,.0f} interactions/s), peak memory {metrics.peak_memory_bytes / 2**30:.1f} GiB"
+    )
+
+
+def sample_users(ranking: Ranking) -> list[int]:
+    """A few positions of ``ranking.list_users``, spread evenly and the same every time."""
+    count = min(_SAMPLES, len(ranking.list_users))
+    return [int(i) for i in np.linspace(0, len(ranking.list_users) - 1, count).round()]
+
+
+def print_samples(console: Console, prepared: Prepared, ranking: Ranking) -> None:
+    """Five users with what they last had and what they are recommended."""
+    table = Table(title="Five of the test users", title_justify="left", show_lines=True)
+    for column in ("user", "last in training", "recommended"):
+        table.add_column(column)
+    for user, last, recommended in samples(prepared, ranking):
+        table.add_row(user, Text("\n".join(last) or "(nothing)"), Text("\n".join(recommended)))
+    console.print(table)
+
+
+def samples(prepared: Prepared, ranking: Ranking) -> Sequence[tuple[str, list[str], list[str]]]:
+    """``(user id, last titles, recommended titles)`` of the sample users."""
+    data = prepared.interactions
+    titles = data.titles
+    rows = []
+    for position in sample_users(ranking):
+        user = int(ranking.list_users[position])
+        last = prepared.train.of(user)[-_LAST_SEEN:][::-1]
+        best = ranking.top_items[position][:_RECOMMENDED]
+        rows.append((str(data.user_ids[user]), [str(titles[i]) for i in last], [str(titles[i]) for i in best if i]))
+    return rows
+
+
+def print_places(console: Console, run: Path) -> None:
+    """Where everything lies, and what to type next."""
+    table = Table(show_header=False, box=None)
+    for place, what in (
+        ("report.md", "figures, plots, sample recommendations"),
+        ("metrics.json", "every figure, for programs"),
+        ("config.toml", "complete; train again with --config"),
+        ("saved_model/1/", "SavedModel for TensorFlow Serving, index inside"),
+        ("checkpoints/", "weights"),
+        ("logs/", "TensorBoard"),
+    ):
+        table.add_row(place, what)
+    shown = run.relative_to(Path.cwd()) if run.is_relative_to(Path.cwd()) else run
+    console.print(f"\nEverything lies in [bold]{shown}/[/]")
+    console.print(table)
+    console.print(f"Next: recsys-tfrs recommend {shown} --user ID", highlight=False)

@@ -1,0 +1,107 @@
+"""A run directory: under another name while it is being written, whole once it has its own.
+
+A run called ``runs/x`` works in ``runs/x.incomplete`` and is renamed when everything in it is there, so whoever finds
+``runs/x`` finds all of it. A killed run leaves ``runs/x.incomplete``, which ``--resume`` continues.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from recsys_tfrs.errors import RunError
+
+RUNS = Path("runs")
+LATEST = "latest"
+_SUFFIX = ".incomplete"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Where a run is written.
+
+    Attributes:
+      final: the run's own path.
+      work: where it is written until it is complete.
+    """
+
+    final: Path
+
+    @property
+    def work(self) -> Path:
+        """The folder the unfinished run lies in."""
+        return self.final.with_name(self.final.name + _SUFFIX)
+
+    def finish(self) -> Path:
+        """Give the complete run its name and let ``latest`` beside it point there."""
+        self.work.replace(self.final)
+        latest = self.final.parent / LATEST
+        if latest.is_symlink() or not latest.exists():
+            temporary = latest.with_name(f".{LATEST}.{os.getpid()}")
+            temporary.symlink_to(self.final.name)
+            temporary.replace(latest)
+        return self.final
+
+
+def start(out: Path | None, family: str, *, resume: bool) -> RunFolder:
+    """Make the folder of a new run, or find that of a run to continue.
+
+    Args:
+      out: where the run shall lie; None: ``runs/<family>-<time>``, or the newest unfinished run when resuming.
+      family: of the model.
+      resume: continue an unfinished run.
+
+    Raises:
+      RunError: the place is taken, or there is nothing to resume.
+    """
+    if resume:
+        return _unfinished(out, family)
+    final = (out or RUNS / f"{family}-{time.strftime('%Y%m%d-%H%M%S')}").absolute()
+    folder = RunFolder(final)
+    if final.exists() and (not final.is_dir() or any(final.iterdir())):
+        raise RunError(f"{final} is already there and is not overwritten: choose another --out, or remove it.")
+    if folder.work.exists():
+        raise RunError(f"{folder.work} is an unfinished run: continue it with --resume, or remove it.")
+    try:
+        folder.work.mkdir(parents=True)
+    except OSError as error:
+        raise RunError(
+            f"The run directory {folder.work} cannot be made ({error.strerror}): choose another --out."
+        ) from None
+    return folder
+
+
+def _unfinished(out: Path | None, family: str) -> RunFolder:
+    if out is not None:
+        folder = RunFolder(out.absolute())
+        if folder.work.is_dir():
+            return folder
+        state = "is complete" if folder.final.exists() else "does not exist"
+        raise RunError(f"There is nothing to resume: {out} {state} and has no {out.name}{_SUFFIX} beside it.")
+    candidates = sorted(RUNS.glob(f"{family}-*{_SUFFIX}"), key=lambda path: path.stat().st_mtime)
+    if not candidates:
+        raise RunError(f"There is no unfinished {family} run below {RUNS}/: name it with --out.")
+    newest = candidates[-1].absolute()
+    return RunFolder(newest.with_name(newest.name.removesuffix(_SUFFIX)))
+
+
+def open_run(path: Path) -> Path:
+    """The folder of a complete run.
+
+    Raises:
+      RunError: there is none at `path`, or it is unfinished.
+    """
+    resolved = path.resolve()
+    if (resolved / "metrics.json").is_file():
+        return resolved
+    if RunFolder(path.absolute()).work.is_dir() or path.name.endswith(_SUFFIX):
+        raise RunError(f"The run {path} is unfinished: continue it with `recsys-tfrs train ... --resume --out {path}`.")
+    raise RunError(f"There is no run at {path}: a run is a folder with a metrics.json, as `recsys-tfrs train` makes.")
+
+
+def discard(folder: RunFolder) -> None:
+    """Remove an unfinished run in which nothing is worth resuming."""
+    shutil.rmtree(folder.work, ignore_errors=True)

@@ -1,0 +1,92 @@
+"""``metrics.json``: everything measured in a run, for programs. `docs/metrics.md` describes each key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import ConfigDict, Field, ValidationError
+
+from recsys_tfrs.config import Section
+from recsys_tfrs.errors import RunError
+from recsys_tfrs.training.checkpoints import write_atomically
+
+Figures = dict[str, float]
+
+
+class TrainingFigures(Section):
+    """What training took."""
+
+    seconds: float = Field(description="Wall time of selection and refit, validation included.")
+    examples_per_second: float = Field(description="Interactions per second of training steps, validation left out.")
+    epochs: int = Field(description="Passes over the training rows in the final fit.")
+
+
+class BaselineDetails(Section):
+    """How a baseline was chosen."""
+
+    config: dict[str, Any] | None = Field(None, description="Settings chosen on validation.")
+    seconds: float = Field(0.0, description="Wall time of search and refit.")
+    skipped: str | None = Field(None, description="Why it was not run.")
+    metrics_seen_kept: Figures = Field({}, description="As the run's own `metrics_seen_kept`.")
+
+
+class Comparison(Section):
+    """The model against one baseline: difference of means per metric, paired over users."""
+
+    difference: float = Field(description="Model minus baseline.")
+    interval: tuple[float, float] = Field(description="95% bootstrap interval over users.")
+    p_value: float = Field(description="Two-sided, of no difference.")
+
+
+class RunMetrics(Section):
+    """The file. Shares lie in [0, 1]; metric names are ``hit@k ndcg@k mrr@k recall@k map@k`` and list metrics at 10."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+    family: str
+    dataset: str = Field(description="The data set really read, which `auto` chose.")
+    dataset_notes: list[str] = Field(description="What was skipped, merged or substituted while reading.")
+    split: str
+    split_hash: str = Field(description="SHA-256 over the external ids of train, validation and test rows.")
+    seed: int
+    num_users: int
+    num_items: int
+    num_train: int = Field(description="Training rows, validation rows included.")
+    num_validation: int
+    num_test: int = Field(description="Test rows of the split.")
+    num_test_measured: int = Field(description="Test rows that `metrics` averages over, see `pairs`.")
+    pairs: str = Field(description="`all` test rows, or the `warm` ones: user and item occur in training.")
+    metrics: Figures = Field(description="The model, seen items filtered.")
+    metrics_seen_kept: Figures = Field(description="The model, nothing filtered, as the TFRS tutorials measure.")
+    metrics_all_pairs: Figures = Field(description="The model on all test rows, cold users and items included.")
+    intervals: dict[str, tuple[float, float]] = Field(description="95% bootstrap over users, of `metrics`.")
+    baselines: dict[str, Figures] = Field(description="Tuned baselines, measured as `metrics`.")
+    baseline_details: dict[str, BaselineDetails]
+    comparisons: dict[str, dict[str, Comparison]] = Field(description="baseline -> metric -> comparison.")
+    oracle: Figures | None = Field(None, description="Best reachable ranking, for simulated data.")
+    slices: dict[str, dict[str, dict[str, float]]] = Field(description="slice -> group -> figures of the model.")
+    validation: Figures = Field(description="Validation metrics of the chosen epoch.")
+    training: TrainingFigures
+    index: dict[str, Any] = Field(description="Kind of the index and its audit.")
+    peak_memory_bytes: int
+    environment: dict[str, Any]
+
+
+def write_metrics(metrics: RunMetrics, folder: Path) -> None:
+    """Write ``metrics.json``."""
+    write_atomically(folder / "metrics.json", metrics.model_dump_json(indent=2) + "\n")
+
+
+def read_metrics(run: Path) -> RunMetrics:
+    """Read the ``metrics.json`` of a run.
+
+    Raises:
+      RunError: it is not one of this version.
+    """
+    path = run / "metrics.json"
+    try:
+        return RunMetrics.model_validate_json(path.read_text(encoding="utf-8"))
+    except (ValidationError, OSError) as error:
+        first = str(error).splitlines()[0]
+        raise RunError(f"{path} cannot be read as this version writes it ({first}): train the run again.") from None

@@ -1,0 +1,74 @@
+"""From a configuration to data, split and untrained model: the part that training and evaluation share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import tensorflow as tf
+
+from recsys_tfrs.data.histories import Histories, build_histories
+from recsys_tfrs.data.interactions import Interactions
+from recsys_tfrs.data.sources import AUTO, load
+from recsys_tfrs.data.splits import Split, make_split
+from recsys_tfrs.models.registry import family_module
+from recsys_tfrs.runs.config import RunConfig
+from recsys_tfrs.training.fit import make_optimizer
+from recsys_tfrs.training.pipeline import UserBatches, user_batches
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A data set read and split as a configuration says.
+
+    Attributes:
+      config: the configuration, ``auto`` replaced by what it chose, so that a re-run reads the same.
+      interactions: the data set.
+      split: its parts.
+    """
+
+    config: RunConfig
+    interactions: Interactions
+    split: Split
+
+    @cached_property
+    def train(self) -> Histories:
+        """Training rows by user, validation rows included."""
+        return build_histories(self.interactions, self.split.train)
+
+    @cached_property
+    def selection_train(self) -> Histories:
+        """Rows to fit on while selecting, by user."""
+        return build_histories(self.interactions, self.split.selection_train)
+
+    def build_model(self, histories: Histories) -> tf.keras.Model:
+        """An untrained, compiled model whose preprocessing is adapted on `histories`."""
+        config = self.config
+        module = family_module(config.family)
+        model = module.build(config.model, config.features, self.interactions, histories, config.seed)
+        model.compile(optimizer=make_optimizer(config.training), jit_compile=config.training.jit_compile)
+        return model
+
+    def batches(self, histories: Histories) -> UserBatches:
+        """Training batches of `histories`."""
+        config = self.config
+        return user_batches(histories, batch_size=config.training.batch_size, seed=config.seed)
+
+
+def prepare(config: RunConfig) -> Prepared:
+    """Read the data set and split it.
+
+    Raises:
+      DataError: the data cannot be read or split.
+    """
+    interactions = load(config.data.request())
+    split = make_split(
+        interactions,
+        config.split.method,
+        test_fraction=config.split.test_fraction,
+        validation_fraction=config.split.validation_fraction,
+        seed=config.split.seed,
+    )
+    if config.data.dataset == AUTO:
+        config = config.model_copy(update={"data": config.data.model_copy(update={"dataset": interactions.name})})
+    return Prepared(config, interactions, split)

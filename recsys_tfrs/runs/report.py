@@ -1,0 +1,139 @@
+"""``report.md``: a run for people, with pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from recsys_tfrs.runs.display import HEADLINE, duration, samples
+from recsys_tfrs.runs.fitting import Fitted
+from recsys_tfrs.runs.measuring import Measured
+from recsys_tfrs.runs.metrics_file import RunMetrics
+from recsys_tfrs.runs.plots import plot_comparison, plot_hits, plot_slices, plot_training
+from recsys_tfrs.runs.prepared import Prepared
+from recsys_tfrs.training.checkpoints import write_atomically
+
+
+def write_report(metrics: RunMetrics, prepared: Prepared, fitted: Fitted, measured: Measured, folder: Path) -> None:
+    """Write ``report.md`` and its pictures into the run's folder."""
+    metric = prepared.config.training.metric
+    plot_comparison(metrics, folder / "comparison.png")
+    plot_hits(metrics, folder / "hits.png")
+    plot_training(fitted.selection, metric, folder / "training.png")
+    plot_slices(metrics.slices, "hit@10", folder / "slices.png")
+    write_atomically(folder / "report.md", "\n".join(_lines(metrics, prepared, measured, fitted)) + "\n")
+
+
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Lines of a Markdown table; the first column left, the others right."""
+    yield "| " + " | ".join(header) + " |"
+    yield "| --- |" + " ---: |" * (len(header) - 1)
+    for row in rows:
+        yield "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |"
+
+
+def figures_rows(systems: Mapping[str, Mapping[str, float]]) -> list[list[str]]:
+    """Rows of headline metrics by system."""
+    return [[name, *(f"{figures[m]:.4f}" for m in HEADLINE)] for name, figures in systems.items()]
+
+
+def _lines(metrics: RunMetrics, prepared: Prepared, measured: Measured, fitted: Fitted) -> Iterator[str]:
+    yield f"# {metrics.family} on {metrics.dataset}"
+    yield ""
+    yield (
+        f"{metrics.num_users:,} users, {metrics.num_items:,} items; {metrics.split} split: {metrics.num_train:,} "
+        f"training rows ({metrics.num_validation:,} of them to validate), {metrics.num_test:,} test rows. "
+        f"Split hash `{metrics.split_hash[:16]}`, seed {metrics.seed}."
+    )
+    for note in metrics.dataset_notes:
+        yield f"\n> {note}"
+    yield from _figures(metrics)
+    yield from _comparisons(metrics)
+    yield from _training(metrics, fitted, prepared)
+    yield from _slices(metrics)
+    yield "\n## Recommendations\n"
+    rows = [
+        [user, "<br>".join(last), "<br>".join(recommended)]
+        for user, last, recommended in samples(prepared, measured.model.ranking)
+    ]
+    yield from markdown_table(["user", "last in training", "recommended"], rows)
+    yield from _environment(metrics)
+
+
+def _figures(metrics: RunMetrics) -> Iterator[str]:
+    which = "whose user and item both occur in training" if metrics.pairs == "warm" else "of the split"
+    yield "\n## Figures\n"
+    yield (
+        f"{metrics.num_test_measured:,} test pairs {which}; each target is ranked among all items the user has not "
+        "had in training, ties at their expected rank. Baselines are tuned on validation and refitted like the model."
+    )
+    yield ""
+    systems = {f"**{metrics.family}**": metrics.metrics, **metrics.baselines}
+    if metrics.oracle is not None:
+        systems["oracle (best reachable)"] = metrics.oracle
+    yield from markdown_table(["", *HEADLINE], figures_rows(systems))
+    for name, details in metrics.baseline_details.items():
+        if details.skipped:
+            yield f"\n{name} was not run: {details.skipped}"
+    yield "\n![ndcg@10 of every system](comparison.png)\n"
+    yield "![hit@k by k](hits.png)\n"
+    kept, everyone = metrics.metrics_seen_kept, metrics.metrics_all_pairs
+    yield from markdown_table(
+        ["the same model, other rules", *HEADLINE],
+        figures_rows(
+            {"seen items kept (as the TFRS tutorials measure)": kept, "all test rows, cold ones included": everyone}
+        ),
+    )
+
+
+def _comparisons(metrics: RunMetrics) -> Iterator[str]:
+    yield "\n### Difference to each baseline, paired over users\n"
+    rows = []
+    for name, comparison in metrics.comparisons.items():
+        for metric in ("hit@10", "ndcg@10"):
+            c = comparison[metric]
+            rows.append(
+                [
+                    name,
+                    metric,
+                    f"{c.difference:+.4f}",
+                    f"{c.interval[0]:+.4f} to {c.interval[1]:+.4f}",
+                    f"{c.p_value:.3f}",
+                ]
+            )
+    yield from markdown_table(["baseline", "metric", "difference", "95% interval", "p"], rows)
+
+
+def _training(metrics: RunMetrics, fitted: Fitted, prepared: Prepared) -> Iterator[str]:
+    training = metrics.training
+    yield "\n## Training\n"
+    yield (
+        f"{training.epochs} epochs chosen by validation {prepared.config.training.metric} "
+        f"({fitted.selection.best_value:.4f}); {duration(training.seconds)} in all, "
+        f"{training.examples_per_second:,.0f} interactions per second, peak memory "
+        f"{metrics.peak_memory_bytes / 2**30:.1f} GiB."
+    )
+    yield "\n![loss and validation metric by epoch](training.png)"
+
+
+def _slices(metrics: RunMetrics) -> Iterator[str]:
+    yield "\n## Who is served how well\n"
+    yield "All test rows, cold users and items included."
+    yield "\n![hit@10 by group](slices.png)\n"
+    rows = [
+        [name, group, f"{int(f['num_pairs']):,}", f"{f['hit@10']:.4f}", f"{f['ndcg@10']:.4f}"]
+        for name, groups in metrics.slices.items()
+        for group, f in groups.items()
+    ]
+    yield from markdown_table(["slice", "group", "pairs", "hit@10", "ndcg@10"], rows)
+
+
+def _environment(metrics: RunMetrics) -> Iterator[str]:
+    yield "\n## Index and machine\n"
+    for key, value in metrics.index.items():
+        yield f"- {key}: {value:.4g}" if isinstance(value, float) else f"- {key}: {value}"
+    environment = metrics.environment
+    yield f"- machine: {environment['cpu']}, {environment['cores']} cores, Python {environment['python']}"
+    versions = environment["packages"]
+    yield "- versions: " + ", ".join(f"{name} {version}" for name, version in versions.items())
+    yield "\nTrain it again: `recsys-tfrs train " + metrics.family + " --config config.toml --out DIR`"

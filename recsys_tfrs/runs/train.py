@@ -1,0 +1,132 @@
+"""The main job: data -> trained model -> figures beside the baselines' -> index -> export -> report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+
+from recsys_tfrs import runtime
+from recsys_tfrs.config import to_toml
+from recsys_tfrs.errors import RunError
+from recsys_tfrs.index.audit import audit
+from recsys_tfrs.index.chooser import build_index
+from recsys_tfrs.models.scoring import RetrievalScorer
+from recsys_tfrs.runs import display
+from recsys_tfrs.runs.config import RunConfig
+from recsys_tfrs.runs.fitting import Fitted, fit_run
+from recsys_tfrs.runs.folder import RunFolder
+from recsys_tfrs.runs.measuring import Measured, measure_all
+from recsys_tfrs.runs.metrics_file import RunMetrics, TrainingFigures, write_metrics
+from recsys_tfrs.runs.prepared import Prepared, prepare
+from recsys_tfrs.runs.report import write_report
+from recsys_tfrs.serving.export import export_retrieval
+from recsys_tfrs.training.checkpoints import write_atomically
+
+CONFIG_FILE = "config.toml"
+#: Test users whose queries the index is audited with.
+_AUDITED_USERS = 1_000
+
+
+def train(config: RunConfig, folder: RunFolder, console: Console) -> Path:
+    """Run everything and return the folder of the complete run.
+
+    Args:
+      config: of the run.
+      folder: from `recsys_tfrs.runs.folder.start`; a checkpoint in it is continued from.
+      console: where progress and results are shown.
+
+    Raises:
+      RecsysError: anything a user can act on; an unfinished run keeps its checkpoints.
+    """
+    runtime.configure(config.device, mixed_precision=config.training.mixed_precision, seed=config.seed)
+    prepared = prepare(config)
+    _write_config(prepared.config, folder)
+    display.print_data(console, prepared)
+    fitted = fit_run(prepared, folder.work, console)
+    scorer = RetrievalScorer(fitted.model, prepared.train)
+    with console.status("tuning the baselines on validation and measuring") as status:
+        measured = measure_all(prepared, scorer, status.update)
+    with console.status("building the index and exporting"):
+        index_figures = _index_and_export(prepared, fitted, scorer, folder.work)
+    metrics = _metrics(prepared, fitted, measured, index_figures)
+    write_metrics(metrics, folder.work)
+    write_report(metrics, prepared, fitted, measured, folder.work)
+    path = folder.finish()
+    display.print_figures(console, metrics)
+    display.print_samples(console, prepared, measured.model.ranking)
+    display.print_places(console, path)
+    return path
+
+
+def _write_config(config: RunConfig, folder: RunFolder) -> None:
+    """Record the configuration; a run that is continued must have been started with the same."""
+    path = folder.work / CONFIG_FILE
+    text = to_toml(config)
+    if path.exists() and path.read_text(encoding="utf-8") != text:
+        raise RunError(
+            f"{folder.work} was started with another configuration (its {CONFIG_FILE}): resume it with the same "
+            "options and data, or start a new run with another --out."
+        )
+    write_atomically(path, text)
+
+
+def _index_and_export(prepared: Prepared, fitted: Fitted, scorer: RetrievalScorer, work: Path) -> dict[str, object]:
+    interactions = prepared.interactions
+    index = build_index(scorer.candidates, prepared.config.index)
+    test_users = np.unique(interactions.users[prepared.split.test])[:_AUDITED_USERS]
+    figures = audit(index, scorer.candidates, scorer.queries(test_users))
+    export_retrieval(
+        fitted.model,
+        interactions,
+        prepared.train,
+        index,
+        work / "saved_model",
+        manifest={
+            "family": prepared.config.family,
+            "dataset": interactions.name,
+            "split": prepared.split.name,
+            "split_hash": prepared.split.hash,
+        },
+    )
+    return figures
+
+
+def _metrics(prepared: Prepared, fitted: Fitted, measured: Measured, index_figures: dict[str, object]) -> RunMetrics:
+    config, interactions, split = prepared.config, prepared.interactions, prepared.split
+    chosen = next((e for e in fitted.selection.log if e["epoch"] == fitted.selection.best_epoch), {})
+    timed = fitted.final if fitted.final.seconds else fitted.selection
+    return RunMetrics(
+        family=config.family,
+        dataset=interactions.name,
+        dataset_notes=list(interactions.notes),
+        split=split.name,
+        split_hash=split.hash,
+        seed=config.seed,
+        num_users=interactions.num_users,
+        num_items=interactions.num_items,
+        num_train=len(split.train),
+        num_validation=len(split.validation),
+        num_test=len(split.test),
+        num_test_measured=measured.model.num_pairs,
+        pairs=config.pairs,
+        metrics=measured.model.metrics,
+        metrics_seen_kept=measured.model.metrics_seen_kept,
+        metrics_all_pairs=measured.model_all_pairs.metrics,
+        intervals={name: (low, high) for name, (low, high) in measured.model.intervals.items()},
+        baselines={name: evaluation.metrics for name, evaluation in measured.baselines.items()},
+        baseline_details=measured.details(),
+        comparisons=measured.comparisons(),
+        oracle=None if measured.oracle is None else measured.oracle.metrics,
+        slices=measured.model_all_pairs.slices,
+        validation={k.removeprefix("validation_"): v for k, v in chosen.items() if k.startswith("validation_")},
+        training=TrainingFigures(
+            seconds=fitted.seconds,
+            examples_per_second=timed.examples / timed.seconds if timed.seconds else 0.0,
+            epochs=fitted.final.epoch if fitted.final is not fitted.selection else fitted.selection.best_epoch,
+        ),
+        index=index_figures,
+        peak_memory_bytes=runtime.peak_memory_bytes(),
+        environment=runtime.describe(),
+    )

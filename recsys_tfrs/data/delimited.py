@@ -159,7 +159,7 @@ def _end_outside_quotes(data: bytes, end: int) -> int:
         cut = data.rfind(b"\n", 0, data.rfind(_QUOTE, 0, earlier)) + 1
         odd = (odd + data.count(_QUOTE, cut, earlier)) % 2
         earlier = cut
-    return end if odd else earlier
+    return end if odd or end - earlier > _LONGEST_FIELD else earlier
 
 
 class _Reader:

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from recsys_tfrs.data.assemble import FeatureTable
+from recsys_tfrs.data.table_features import infer_kind, read_feature_table
+from recsys_tfrs.errors import DataError
+from recsys_tfrs.schema import Kind
+
+
+def read(path: Path, text: str, kinds: dict[str, Kind] | None = None, *, skip: bool = False) -> FeatureTable:
+    path.write_text(text, encoding="utf-8")
+    return read_feature_table(path, "item", None, kinds or {}, skip_bad_rows=skip)
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "kind"),
+    [
+        ("n", pa.array([1, 2]), Kind.NUMERIC),
+        ("n", pa.array([1.5, None]), Kind.NUMERIC),
+        ("n", pa.array([True, False]), Kind.CATEGORICAL),
+        ("n", pa.array([0, 1], pa.timestamp("s")), Kind.TIMESTAMP),
+        ("n", pa.array([0, 1], pa.date32()), Kind.TIMESTAMP),
+        ("n", pa.array([["a"], []]), Kind.MULTI_CATEGORICAL),
+        ("n", pa.array(["a|b"] + ["c"] * 9), Kind.MULTI_CATEGORICAL),  # one in ten
+        ("n", pa.array(["a|b"] + ["c"] * 10), Kind.CATEGORICAL),  # one in eleven
+        ("n", pa.array(["a", "a", "b", "b"]), Kind.CATEGORICAL),
+        ("n", pa.array(["a", "a", "b", "c"]), Kind.TEXT),  # three values in four cells
+        ("n", pa.array(["", "", ""]), Kind.CATEGORICAL),
+        ("Title", pa.array(["a", "a", "a", "a"]), Kind.TEXT),
+        ("product_name", pa.array(["a", "a", "a", "a"]), Kind.TEXT),
+        ("n", pa.array([{"x": 1}]), None),
+    ],
+)
+def test_inferred_kinds(name: str, values: pa.Array, kind: Kind | None) -> None:
+    assert infer_kind(name, pa.chunked_array([values])) is kind
+
+
+def test_columns_become_features_and_say_so(tmp_path: Path) -> None:
+    table = read(
+        tmp_path / "items.csv",
+        "price,sku,name,tags,added,colour\n1.5,007,Lamp,a|b,1970-01-02,red\n,008,Desk,,1970-01-03,red\n",
+        {"colour": Kind.CATEGORICAL},
+    )
+    assert table.ids.tolist() == ["007", "008"]
+    assert table.title_column == "name"
+    kinds = {name: kind for name, (kind, _) in table.columns.items()}
+    assert kinds == {
+        "price": Kind.NUMERIC,
+        "name": Kind.TEXT,
+        "tags": Kind.MULTI_CATEGORICAL,
+        "added": Kind.TIMESTAMP,
+        "colour": Kind.CATEGORICAL,
+    }
+    np.testing.assert_array_equal(table.columns["price"][1], np.array([1.5, np.nan], np.float32))
+    assert table.columns["tags"][1].tolist() == [("a", "b"), ()]
+    assert table.columns["added"][1].tolist() == [86_400.0, 172_800.0]
+    assert table.columns["added"][1].dtype == np.float64
+    assert table.notes == (
+        "Column 'sku' of items.csv was taken as the item id.",
+        "Kinds inferred for the columns of items.csv: price=numeric, name=text, tags=multi_categorical, "
+        "added=timestamp (change one with --columns NAME=KIND).",
+    )
+
+
+def test_declared_kinds_win_and_keep_what_is_written(tmp_path: Path) -> None:
+    kinds = {"zip": Kind.CATEGORICAL, "year": Kind.TEXT, "seen": Kind.TIMESTAMP, "n": Kind.NUMERIC}
+    table = read(tmp_path / "t.csv", "item,zip,year,seen,n\n1,01234,1999,1577836800000,5\n2,,2000,,\n", kinds)
+    assert table.columns["zip"][1].tolist() == ["01234", ""]
+    assert table.columns["year"][1].tolist() == ["1999", "2000"]
+    np.testing.assert_array_equal(table.columns["seen"][1], [1_577_836_800.0, np.nan])
+    np.testing.assert_array_equal(table.columns["n"][1], np.array([5, np.nan], np.float32))
+
+
+def test_parquet_tables(tmp_path: Path) -> None:
+    table = pa.table(
+        {
+            "item": pa.array([1.0, 2.0]),
+            "kinds": [["a", " b"], None],
+            "ok": [True, None],
+            "at": pa.array([1_500, None], pa.timestamp("ms")),
+            "nested": [{"x": 1}, {"x": 2}],
+        }
+    )
+    pq.write_table(table, tmp_path / "t.parquet")
+    read_back = read_feature_table(tmp_path / "t.parquet", "item", None, {})
+    assert read_back.ids.tolist() == ["1", "2"]
+    assert read_back.columns["kinds"][1].tolist() == [("a", "b"), ()]
+    assert read_back.columns["ok"][1].tolist() == ["true", ""]
+    np.testing.assert_array_equal(read_back.columns["at"][1], [1.5, np.nan])
+    assert any("'nested' of t.parquet holds struct<x: int64>, which is no feature" in note for note in read_back.notes)
+
+
+@pytest.mark.parametrize(
+    ("text", "kinds", "message"),
+    [
+        ("x,y\n1,2\n", {}, "no column that is clearly the item; it has x, y"),
+        ("item,p\na,1\n,2\n", {}, "item id in column 'item' is empty in row 2"),
+        ("item,p\na,1\nb,2,3\n", {}, r"t\.csv, line 3: .*Expected 2 columns, got 3"),
+        ("item,p\na,inf\n", {}, "column 'p': inf in row 1 of the table is not a finite number"),
+        ("item,p\na,x\n", {"p": Kind.NUMERIC}, "column 'p' cannot be read as numeric"),
+        ("item,p\na,x\n", {"p": Kind.TIMESTAMP}, "column 'p' cannot be read as timestamp"),
+        ("item,p\n", {}, "has a header and no rows"),
+        ("", {}, "is empty"),
+    ],
+)
+def test_tables_that_cannot_be_used(tmp_path: Path, text: str, kinds: dict[str, Kind], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        read(tmp_path / "t.csv", text, kinds)
+
+
+def test_bad_lines_can_be_skipped(tmp_path: Path) -> None:
+    table = read(tmp_path / "t.csv", "item,p\na,1\nb,2,3\nc,4\n", skip=True)
+    assert table.ids.tolist() == ["a", "c"]
+    assert any("skipped: 1" in note for note in table.notes)

@@ -20,13 +20,14 @@ from recsys_tfrs.data.histories import Histories
 from recsys_tfrs.data.interactions import Interactions
 from recsys_tfrs.features.config import FeaturesConfig
 from recsys_tfrs.features.preprocessing import FeaturePreprocessor, item_preprocessor, user_preprocessor
-from recsys_tfrs.layers.dropout import drop_items, drop_rows, keep_mask
+from recsys_tfrs.layers.dropout import keep_mask
 from recsys_tfrs.layers.embedding import SummedFeatures
 from recsys_tfrs.layers.history import HistoryBag
 from recsys_tfrs.layers.mlp import ResidualMLP
 from recsys_tfrs.objectives.frequency import StreamedFrequency
+from recsys_tfrs.objectives.hiding import Hidden, ages, hide_any, hide_newest
 from recsys_tfrs.objectives.softmax import FullSoftmax, InBatchSoftmax
-from recsys_tfrs.schema import ITEM_ID, USER_ID
+from recsys_tfrs.schema import ITEM_ID, USER_ID, SplitMethod
 
 #: Above this catalogue `objective = "auto"` scores the items of the batch instead of all items.
 _LARGEST_FULL_SOFTMAX = 100_000
@@ -35,56 +36,70 @@ _LARGEST_FULL_SOFTMAX = 100_000
 class Config(Section):
     """Settings of the two-tower model."""
 
-    dim: int = Field(200, ge=1, description="Size of query and candidate vectors.")
+    dim: int = Field(128, ge=1, description="Size of query and candidate vectors.")
     hidden: list[int] = Field([], description="Hidden layers of the query tower; none: it is linear.")
     normalize: bool = Field(True, description="Vectors of length 1, so that scores are cosines.")
     temperature: float = Field(0.2, gt=0, description="Scores are divided by this before the softmax.")
-    history_dropout: float = Field(0.7, ge=0, lt=1, description="Share of the history hidden from the query.")
+    initial_scale: float = Field(0.02, gt=0, description="Standard deviation of the initial embeddings.")
+    hide: Literal["auto", "any", "newest"] = Field(
+        "auto",
+        description="Items hidden from the query in training: any, or the newest; auto: as the split withholds them.",
+    )
+    hide_rate: float = Field(0.7, ge=0, lt=1, description="Share of a history hidden under `any`.")
+    newest_share: float = Field(0.5, ge=0, le=1, description="Share of rows under `newest` whose end is hidden.")
+    newest_hide_rate: float = Field(0.3, ge=0, lt=1, description="Share hidden of what comes before that end.")
+    newest_horizon: float = Field(50.0, gt=0, description="Items after which a target counts a third, under `newest`.")
+    recency_boost: float = Field(5.0, ge=0, description="Extra weight of the newest item of a history, under `newest`.")
+    recency_items: float = Field(20.0, gt=0, description="Items over which that extra weight falls to a third.")
+    rating_weight: float = Field(0.3, ge=0, description="History items weigh exp(this x (rating - user's mean)).")
+    target_rating_weight: float = Field(0.1, ge=0, description="The same for the items to predict.")
     empty_history: float = Field(0.02, ge=0, lt=1, description="Share of rows trained as if there were no history.")
-    history_exponent: float = Field(0.5, ge=0, le=1, description="A history is divided by its length to this power.")
-    user_id: bool = Field(True, description="Give each user a vector of his own.")
+    user_id: bool = Field(False, description="Give each user a vector of his own beside his history.")
     user_id_dropout: float = Field(0.5, ge=0, lt=1, description="Share of rows trained as if the user were new.")
     objective: Literal["auto", "full-softmax", "in-batch"] = Field(
         "auto", description="Negatives: the whole catalogue, or the batch's items; auto goes by the catalogue's size."
     )
     log_q: bool = Field(True, description="Correct in-batch negatives for how often items are drawn.")
-    positive_weights: Literal["uniform", "rating"] = Field("uniform", description="Weight of an interaction.")
 
-
-def _small_normal(seed: int) -> tf.keras.initializers.Initializer:
-    return tf.keras.initializers.RandomNormal(stddev=0.05, seed=seed)
+    def for_split(self, method: SplitMethod) -> Config:
+        """The same with `hide` decided: the newest items where the split withholds by time, else any."""
+        if self.hide != "auto":
+            return self
+        by_time = method in (SplitMethod.TEMPORAL, SplitMethod.LEAVE_LAST_OUT)
+        return self.model_copy(update={"hide": "newest" if by_time else "any"})
 
 
 class QueryTower(tf.keras.layers.Layer):
-    """User id, user features and history -> query vectors."""
+    """User id, user features and history -> query vectors.
+
+    What is known of a user counts as one more item of his history: it decides while there is none, and gives way as
+    the history grows.
+    """
 
     def __init__(self, config: Config, users: FeaturePreprocessor, num_history_ids: int, seed: int) -> None:
         super().__init__(name="query_tower")
         self._config = config
+        scale = config.initial_scale
         encoders = {n: e for n, e in users.encoders.items() if n != USER_ID or config.user_id}
-        self._features = SummedFeatures(encoders, config.dim, seed=seed, name="user_features") if encoders else None
-        self._history = HistoryBag(num_history_ids, config.dim, seed=seed + 100, exponent=config.history_exponent)
-        self._mlp = ResidualMLP(config.hidden, config.dim, seed=seed + 200)
+        self._features = SummedFeatures(encoders, config.dim, seed=seed, scale=scale, name="user_features")
+        self._history = HistoryBag(num_history_ids, config.dim, seed=seed + 100, scale=scale)
         # What to ask for when nothing is known of a user; it ends up close to what is popular.
-        self._anyone = self.add_weight(name="anyone", shape=(config.dim,), initializer=_small_normal(seed + 300))
+        self._anyone = self.add_weight(
+            name="anyone",
+            shape=(config.dim,),
+            initializer=tf.keras.initializers.RandomNormal(stddev=scale, seed=seed + 300),
+        )
+        self._mlp = ResidualMLP(config.hidden, config.dim, seed=seed + 200)
 
-    def call(self, encoded: dict[str, tf.Tensor], history: tf.RaggedTensor, seed: tf.Tensor | None = None) -> tf.Tensor:
+    def call(self, encoded: dict[str, tf.Tensor], history: tf.RaggedTensor, weights: tf.Tensor) -> tf.Tensor:
         """Return ``[batch, dim]`` query vectors.
 
         Args:
           encoded: output of the users' preprocessing layer.
           history: ``[batch, None]`` ids of the items' id vocabulary.
-          seed: ``[2]`` int32 seed of the training step, which switches dropout on.
+          weights: ``[num_values]`` float32, one for each flat value of `history`.
         """
-        if seed is not None:
-            history = drop_items(history, self._config.history_dropout, seed, salt=1)
-            history = drop_rows(history, self._config.empty_history, seed, salt=3)
-            keep = keep_mask(tf.shape(encoded[USER_ID]), self._config.user_id_dropout, seed, salt=2)
-            encoded = {**encoded, USER_ID: tf.where(keep, encoded[USER_ID], 0)}
-        query = self._history(history) + self._anyone
-        if self._features is not None:
-            query += self._features(encoded)
-        query = self._mlp(query)
+        query = self._mlp(self._history(history, weights) + self._features(encoded) + self._anyone)
         return tf.math.l2_normalize(query, axis=1) if self._config.normalize else query
 
 
@@ -94,7 +109,9 @@ class CandidateTower(tf.keras.layers.Layer):
     def __init__(self, config: Config, items: FeaturePreprocessor, seed: int) -> None:
         super().__init__(name="candidate_tower")
         self._config = config
-        self._features = SummedFeatures(items.encoders, config.dim, seed=seed, name="item_features")
+        self._features = SummedFeatures(
+            items.encoders, config.dim, seed=seed, scale=config.initial_scale, name="item_features"
+        )
 
     def call(self, encoded: dict[str, tf.Tensor]) -> tf.Tensor:
         """Return ``[batch, dim]`` candidate vectors from the output of the items' preprocessing layer."""
@@ -121,7 +138,7 @@ class TwoTowerModel(tfrs.Model):
     ) -> None:
         super().__init__(name="two_tower")
         self._config = config
-        self._max_history = max_history
+        self.max_history = max_history
         self._num_items = interactions.num_items
         self.users, self.items = users, items
         self._user_table = users.table(interactions.user_ids, interactions.user_features)
@@ -132,15 +149,33 @@ class TwoTowerModel(tfrs.Model):
             config.objective == "auto" and interactions.num_items <= _LARGEST_FULL_SOFTMAX
         )
         self._task = FullSoftmax() if self._full else InBatchSoftmax()
-        self._frequency = None if self._full else StreamedFrequency(interactions.num_items)
+        if not self._full:
+            self._frequency = StreamedFrequency(interactions.num_items)
 
     def compute_loss(self, inputs: dict[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         """Loss of a batch made by `recsys_tfrs.training.pipeline.UserBatches`."""
         positives: tf.RaggedTensor = inputs["positives"]
-        queries = self.query_vectors(inputs["user"], positives, inputs["seed"] if training else None)
-        weights = self._weights(inputs)
+        seed = inputs["seed"]
+        hidden = self._hide(positives, seed)
+        deviation = _rating_deviation(positives, inputs.get("ratings"))
+        history = tf.ragged.boolean_mask(positives, positives.with_flat_values(hidden.visible))
+        weights = tf.boolean_mask(self._history_weights(hidden.age, deviation), hidden.visible)
+        not_emptied = tf.gather(
+            keep_mask(tf.shape(inputs["user"]), self._config.empty_history, seed, salt=3), history.value_rowids()
+        )
+        queries = self.query_tower(
+            self._encoded_users(inputs["user"], seed),
+            self._history_ids(history),
+            weights * tf.cast(not_emptied, tf.float32),
+        )
+        target_weights = hidden.target_weight * tf.exp(self._config.target_rating_weight * deviation)
         if self._full:
-            return self._task(self._scores(queries, self.candidate_vectors()), positives, weights)
+            return self._task(self._scores(queries, self.candidate_vectors()), positives, target_weights)
+        return self._in_batch_loss(queries, positives, target_weights, training)
+
+    def _in_batch_loss(
+        self, queries: tf.Tensor, positives: tf.RaggedTensor, weights: tf.Tensor, training: bool
+    ) -> tf.Tensor:
         candidates, _ = tf.unique(positives.flat_values)
         if training:
             self._frequency.observe(positives.flat_values)
@@ -156,12 +191,30 @@ class TwoTowerModel(tfrs.Model):
         )
 
     @tf.function(reduce_retracing=True)
-    def query_vectors(self, users: tf.Tensor, history: tf.RaggedTensor, seed: tf.Tensor | None = None) -> tf.Tensor:
-        """``[batch, dim]`` vectors of ``[batch]`` internal user ids with ``[batch, None]`` internal item ids."""
+    def query_vectors(
+        self, users: tf.Tensor, history: tf.RaggedTensor, ratings: tf.RaggedTensor | None = None
+    ) -> tf.Tensor:
+        """Vectors of known users with given histories.
+
+        Args:
+          users: ``[batch]`` internal user ids; 0 for an unknown one.
+          history: ``[batch, None]`` internal item ids, oldest first.
+          ratings: ``[batch, None]`` float32 aligned with `history`; None: none of them stands out.
+
+        Returns:
+          ``[batch, dim]``.
+        """
         encoded = {name: tf.gather(table, users) for name, table in self._user_table.items()}
+        return self.query_vectors_of(encoded, self._history_ids(history), ratings)
+
+    def query_vectors_of(
+        self, encoded: dict[str, tf.Tensor], history: tf.RaggedTensor, ratings: tf.RaggedTensor | None = None
+    ) -> tf.Tensor:
+        """As `query_vectors`, from encoded user columns and ids of the items' id vocabulary."""
         newest = history[:, -self._max_history :]
-        known = newest.with_flat_values(tf.gather(self._item_table[ITEM_ID], newest.flat_values))
-        return self.query_tower(encoded, known, seed)
+        ratings = None if ratings is None else ratings[:, -self._max_history :]
+        weights = self._history_weights(ages(newest), _rating_deviation(newest, ratings))
+        return self.query_tower(encoded, newest, weights)
 
     def candidate_vectors(self) -> tf.Tensor:
         """``[num_items + 1, dim]`` vectors of the whole catalogue by internal id; row 0 is padding."""
@@ -170,10 +223,35 @@ class TwoTowerModel(tfrs.Model):
     def _scores(self, queries: tf.Tensor, candidates: tf.Tensor) -> tf.Tensor:
         return tf.matmul(queries, candidates, transpose_b=True) / self._config.temperature
 
-    def _weights(self, inputs: dict[str, tf.Tensor]) -> tf.Tensor:
-        if self._config.positive_weights == "rating" and "ratings" in inputs:
-            return inputs["ratings"].flat_values
-        return tf.ones_like(inputs["positives"].flat_values, tf.float32)
+    def _hide(self, positives: tf.RaggedTensor, seed: tf.Tensor) -> Hidden:
+        c = self._config
+        if c.hide == "newest":
+            return hide_newest(positives, c.newest_hide_rate, c.newest_horizon, c.newest_share, c.hide_rate, seed)
+        return hide_any(positives, c.hide_rate, seed)
+
+    def _history_weights(self, age: tf.Tensor, deviation: tf.Tensor) -> tf.Tensor:
+        weights = tf.exp(self._config.rating_weight * deviation)
+        if self._config.hide == "newest":
+            weights *= 1.0 + self._config.recency_boost * tf.exp(-tf.maximum(age, 0.0) / self._config.recency_items)
+        return weights
+
+    def _history_ids(self, history: tf.RaggedTensor) -> tf.RaggedTensor:
+        """Internal item ids -> ids of the items' id vocabulary, in which items unseen in training are 0."""
+        return history.with_flat_values(tf.gather(self._item_table[ITEM_ID], history.flat_values))
+
+    def _encoded_users(self, users: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
+        encoded = {name: tf.gather(table, users) for name, table in self._user_table.items()}
+        keep = keep_mask(tf.shape(users), self._config.user_id_dropout, seed, salt=2)
+        return {**encoded, USER_ID: tf.where(keep, encoded[USER_ID], 0)}
+
+
+def _rating_deviation(history: tf.RaggedTensor, ratings: tf.RaggedTensor | None) -> tf.Tensor:
+    """``[num_values]`` rating minus the user's mean; 0 where there are no ratings."""
+    if ratings is None:
+        return tf.zeros_like(history.flat_values, tf.float32)
+    rows, count = ratings.value_rowids(), tf.cast(ratings.row_lengths(), tf.float32)
+    total = tf.math.unsorted_segment_sum(ratings.flat_values, rows, ratings.nrows())
+    return ratings.flat_values - tf.gather(tf.math.divide_no_nan(total, count), rows)
 
 
 def build(

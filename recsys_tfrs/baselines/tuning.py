@@ -28,7 +28,7 @@ from recsys_tfrs.evaluation.protocol import Pairs, choose_pairs
 from recsys_tfrs.evaluation.ranking import Scorer, rank
 
 #: Validation users settings are compared on, at most.
-MAX_VALIDATION_USERS = 10_000
+MAX_VALIDATION_USERS = 5_000
 
 #: Field name -> values to try; the stages of one search follow each other, each around the best so far.
 Stage = Mapping[str, Sequence[Any]]
@@ -74,7 +74,7 @@ BASELINES: dict[str, BaselineSpec] = {
     "ials": BaselineSpec(
         IALS,
         IALSConfig(),
-        ({"alpha": (1.0, 3.0, 10.0), "regularization": (1.0, 10.0, 30.0)}, {"factors": (16, 64, 128)}),
+        ({"alpha": (1.0, 3.0, 10.0), "regularization": (1.0, 10.0, 30.0, 100.0)}, {"factors": (16, 64, 128)}),
         ({"alpha": (1.0, 10.0)},),
     ),
 }

@@ -58,9 +58,8 @@ def _tied_places(ranking: Ranking, k: int) -> tuple[NDArray[np.int64], NDArray[n
 
 def recall(ranking: Ranking, k: int) -> Values:
     """``[num_list_users]`` expected share of the user's distinct test items among the first k."""
-    distinct = _distinct_pairs(ranking)
-    found = _sum_by_user(ranking, hit(ranking, k) * distinct)
-    return found / _sum_by_user(ranking, distinct)
+    found = _sum_by_user(ranking, hit(ranking, k) * ranking.distinct)
+    return found / _sum_by_user(ranking, ranking.distinct)
 
 
 def average_precision(ranking: Ranking, k: int) -> Values:
@@ -72,38 +71,13 @@ def average_precision(ranking: Ranking, k: int) -> Values:
     ``(j - 1) * (m - 1) / (ties - 1)`` cases on average. With q that quotient and H the harmonic numbers, the
     sum over the ranks f+1..l of the block within k is ``((b + 1 - (f + 1) q) (H_l - H_f) + q (l - f)) / ties``.
     """
-    distinct = _distinct_pairs(ranking)
-    above, in_block = _relevant_around(ranking, distinct)
+    above, in_block = ranking.relevant_around
     first, last = _tied_places(ranking, k)
     quotient = (in_block - 1) / np.maximum(ranking.ties - 1, 1)
     harmonic = np.concatenate(([0.0], np.cumsum(1.0 / np.arange(1, k + 1))))
     precision = (above + 1 - (first + 1) * quotient) * (harmonic[last] - harmonic[first]) + quotient * (last - first)
-    total = _sum_by_user(ranking, precision / ranking.ties * distinct)
-    return total / np.minimum(_sum_by_user(ranking, distinct), k)
-
-
-def _distinct_pairs(ranking: Ranking) -> NDArray[np.bool_]:
-    """``[num_pairs]`` False for repetitions of a (user, item) pair."""
-    keys = ranking.user_index * (int(ranking.items.max()) + 1) + ranking.items
-    distinct = np.zeros(len(ranking), dtype=bool)
-    distinct[np.unique(keys, return_index=True)[1]] = True
-    return distinct
-
-
-def _relevant_around(ranking: Ranking, distinct: NDArray[np.bool_]) -> tuple[Values, Values]:
-    """``[num_pairs]`` each: the user's distinct targets scored above this one, and those that tie with it."""
-    above, in_block = np.zeros((2, len(ranking)))
-    chosen = np.flatnonzero(distinct)
-    order = chosen[np.lexsort((ranking.greater[chosen], ranking.user_index[chosen]))]
-    user, greater = ranking.user_index[order], ranking.greater[order]
-    new_user = np.append(True, user[1:] != user[:-1])
-    new_block = new_user | np.append(True, greater[1:] != greater[:-1])
-    user_start = np.flatnonzero(new_user)[np.cumsum(new_user) - 1]
-    block_starts = np.flatnonzero(new_block)
-    block = np.cumsum(new_block) - 1
-    above[order] = block_starts[block] - user_start
-    in_block[order] = np.diff(np.append(block_starts, len(order)))[block]
-    return above, in_block
+    total = _sum_by_user(ranking, precision / ranking.ties * ranking.distinct)
+    return total / np.minimum(_sum_by_user(ranking, ranking.distinct), k)
 
 
 def _sum_by_user(ranking: Ranking, values: NDArray[Any]) -> Values:

@@ -72,6 +72,33 @@ class Ranking:
         """``[num_pairs]`` position of each pair's user in `list_users`."""
         return np.searchsorted(self.list_users, self.users)
 
+    @cached_property
+    def distinct(self) -> Mask:
+        """``[num_pairs]`` False for repetitions of a (user, item) pair."""
+        keys = self.user_index * (int(self.items.max()) + 1) + self.items
+        distinct = np.zeros(len(self), dtype=bool)
+        distinct[np.unique(keys, return_index=True)[1]] = True
+        return distinct
+
+    @cached_property
+    def relevant_around(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """``[num_pairs]`` each: the user's distinct targets scored above this one, and those that tie with it.
+
+        Itself included in the second; 0 for repetitions.
+        """
+        above, tied = np.zeros((2, len(self)), dtype=np.int64)
+        chosen = np.flatnonzero(self.distinct)
+        order = chosen[np.lexsort((self.greater[chosen], self.user_index[chosen]))]
+        user, greater = self.user_index[order], self.greater[order]
+        new_user = np.append(True, user[1:] != user[:-1])
+        new_block = new_user | np.append(True, greater[1:] != greater[:-1])
+        user_start = np.flatnonzero(new_user)[np.cumsum(new_user) - 1]
+        block_starts = np.flatnonzero(new_block)
+        block = np.cumsum(new_block) - 1
+        above[order] = block_starts[block] - user_start
+        tied[order] = np.diff(np.append(block_starts, len(order)))[block]
+        return above, tied
+
     def __len__(self) -> int:
         return len(self.users)
 

@@ -26,7 +26,7 @@ class FeatureEmbedding(tf.keras.layers.Layer):
       scale: standard deviation of the initial embeddings.
     """
 
-    def __init__(self, encoder: Encoder, dim: int, *, seed: int, scale: float = 0.05) -> None:
+    def __init__(self, encoder: Encoder, dim: int, *, seed: int, scale: float) -> None:
         super().__init__(name=f"{encoder.name}_embedding")
         self._is_ids = encoder.vocabulary_size > 0
         rows = encoder.vocabulary_size if self._is_ids else encoder.width
@@ -53,7 +53,7 @@ class SummedFeatures(tf.keras.layers.Layer):
       encoders: adapted encoders by column name.
       dim: size of the vector.
       seed: of the initial weights.
-      scales: standard deviation of the initial embeddings by column name; 0.05 for those not named.
+      scale: standard deviation of the initial embeddings.
     """
 
     def __init__(
@@ -62,16 +62,16 @@ class SummedFeatures(tf.keras.layers.Layer):
         dim: int,
         *,
         seed: int,
-        scales: Mapping[str, float] | None = None,
+        scale: float,
         name: str | None = None,
     ) -> None:
         super().__init__(name=name)
-        scales = scales or {}
         self.embeddings = {
-            column: FeatureEmbedding(encoder, dim, seed=seed + i, scale=scales.get(column, 0.05))
+            column: FeatureEmbedding(encoder, dim, seed=seed + i, scale=scale)
             for i, (column, encoder) in enumerate(encoders.items())
         }
 
     def call(self, encoded: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        """Embed and add up the columns."""
-        return tf.add_n([layer(encoded[column]) for column, layer in self.embeddings.items()])
+        """Embed and add up the columns; without any column, the sum is 0."""
+        vectors = [layer(encoded[column]) for column, layer in self.embeddings.items()]
+        return tf.add_n(vectors) if vectors else tf.zeros([], self.compute_dtype)

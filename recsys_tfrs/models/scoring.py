@@ -14,18 +14,21 @@ from recsys_tfrs.data.histories import Histories
 class RetrievalModel(Protocol):
     """What evaluation, index and export need of a family."""
 
-    def query_vectors(self, users: tf.Tensor, history: tf.RaggedTensor) -> tf.Tensor:
-        """``[batch, dim]`` vectors of internal user ids and their histories of internal item ids."""
+    def query_vectors(self, users: tf.Tensor, history: tf.RaggedTensor, ratings: tf.RaggedTensor | None) -> tf.Tensor:
+        """``[batch, dim]`` vectors of internal user ids with their histories of internal item ids and ratings."""
 
     def candidate_vectors(self) -> tf.Tensor:
         """``[num_items + 1, dim]`` vectors by internal item id."""
 
 
-def ragged_histories(histories: Histories, users: NDArray[np.int32]) -> tf.RaggedTensor:
-    """``[batch, None]`` int32 items of several users, oldest first."""
+def ragged_histories(histories: Histories, users: NDArray[np.int32]) -> tuple[tf.RaggedTensor, tf.RaggedTensor | None]:
+    """``[batch, None]`` int32 items of several users, oldest first, and their float32 ratings where there are any."""
     _, position = histories.positions(users)
-    lengths = histories.lengths[users]
-    return tf.RaggedTensor.from_row_lengths(tf.constant(histories.items[position]), tf.constant(lengths))
+    lengths = tf.constant(histories.lengths[users])
+    items = tf.RaggedTensor.from_row_lengths(tf.constant(histories.items[position]), lengths)
+    if histories.ratings is None:
+        return items, None
+    return items, tf.RaggedTensor.from_row_lengths(tf.constant(histories.ratings[position]), lengths)
 
 
 class RetrievalScorer:
@@ -43,9 +46,10 @@ class RetrievalScorer:
 
     def queries(self, users: NDArray[np.int32]) -> NDArray[np.float32]:
         """``[len(users), dim]`` query vectors."""
-        vectors = self._model.query_vectors(tf.constant(users, tf.int32), ragged_histories(self._histories, users))
+        vectors = self._model.query_vectors(tf.constant(users, tf.int32), *ragged_histories(self._histories, users))
         return np.asarray(vectors.numpy(), dtype=np.float32)
 
     def score(self, users: NDArray[np.int32]) -> NDArray[np.float32]:
         """``[len(users), num_items + 1]`` scores by internal item id."""
-        return self.queries(users) @ self.candidates.T
+        scores: NDArray[np.float32] = self.queries(users) @ self.candidates.T
+        return scores

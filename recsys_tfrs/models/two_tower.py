@@ -211,8 +211,8 @@ class TwoTowerModel(tfrs.Model):
         self, encoded: dict[str, tf.Tensor], history: tf.RaggedTensor, ratings: tf.RaggedTensor | None = None
     ) -> tf.Tensor:
         """As `query_vectors`, from encoded user columns and ids of the items' id vocabulary."""
-        newest = history[:, -self._max_history :]
-        ratings = None if ratings is None else ratings[:, -self._max_history :]
+        newest = history[:, -self.max_history :]
+        ratings = None if ratings is None else ratings[:, -self.max_history :]
         weights = self._history_weights(ages(newest), _rating_deviation(newest, ratings))
         return self.query_tower(encoded, newest, weights)
 

@@ -94,7 +94,10 @@ def plot_slices(slices: Mapping[str, Mapping[str, Mapping[str, float]]], metric:
     figure, axes = _figure(7.5, 0.24 * len(labels) + 1.0)
     bars = axes.barh(labels[::-1], values[::-1], color=colours[::-1])
     axes.bar_label(
-        bars, labels=[f"{v:.3f}  ({n:,} pairs)" for v, n in zip(values[::-1], counts[::-1], strict=True)], fontsize=7, padding=3
+        bars,
+        labels=[f"{v:.3f}  ({n:,} pairs)" for v, n in zip(values[::-1], counts[::-1], strict=True)],
+        fontsize=7,
+        padding=3,
     )
     axes.tick_params(axis="y", labelsize=7)
     axes.set_xlim(0, max(values, default=1.0) * 1.3 + 1e-9)

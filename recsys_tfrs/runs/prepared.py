@@ -10,7 +10,7 @@ import tensorflow as tf
 from recsys_tfrs.data.histories import Histories, build_histories
 from recsys_tfrs.data.interactions import Interactions
 from recsys_tfrs.data.sources import AUTO, load
-from recsys_tfrs.data.splits import Split, make_split
+from recsys_tfrs.data.splits import Split, make_split, parse_method
 from recsys_tfrs.models.registry import family_module
 from recsys_tfrs.runs.config import RunConfig
 from recsys_tfrs.training.fit import make_optimizer
@@ -71,4 +71,5 @@ def prepare(config: RunConfig) -> Prepared:
     )
     if config.data.dataset == AUTO:
         config = config.model_copy(update={"data": config.data.model_copy(update={"dataset": interactions.name})})
-    return Prepared(config, interactions, split)
+    model = config.model.for_split(parse_method(config.split.method)[0])
+    return Prepared(config.model_copy(update={"model": model}), interactions, split)

@@ -11,6 +11,7 @@ import tensorflow as tf
 from rich.progress import Progress, TaskID
 
 from recsys_tfrs.errors import TrainingError
+from recsys_tfrs.training.averaging import AveragedWeights
 from recsys_tfrs.training.checkpoints import CheckpointStore, LoopState
 from recsys_tfrs.training.config import TrainingConfig
 
@@ -72,13 +73,19 @@ class Validation(tf.keras.callbacks.Callback):
     """Measure on the validation part, remember the best epoch, stop when it no longer improves."""
 
     def __init__(
-        self, state: LoopState, validate: Validate | None, config: TrainingConfig, store: CheckpointStore
+        self,
+        state: LoopState,
+        validate: Validate | None,
+        config: TrainingConfig,
+        store: CheckpointStore,
+        averages: AveragedWeights,
     ) -> None:
         super().__init__()
         self._state = state
         self._validate = validate
         self._config = config
         self._store = store
+        self._averages = averages
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Log the epoch; every `validate_every` epochs, look at the validation part."""
@@ -87,9 +94,10 @@ class Validation(tf.keras.callbacks.Callback):
         state.epoch = epoch + 1
         due = state.epoch % config.validate_every == 0 or state.epoch == config.epochs
         if self._validate is not None and due:
-            metrics = self._validate()
+            with self._averages.adopted():
+                metrics = self._validate()
+                self._judge(metrics)
             logs.update({f"validation_{name}": value for name, value in metrics.items()})
-            self._judge(metrics)
         state.log.append({"epoch": state.epoch, **{k: float(v) for k, v in logs.items()}})
 
     def _judge(self, metrics: Mapping[str, float]) -> None:

@@ -16,6 +16,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from recsys_tfrs.errors import RunError
+from recsys_tfrs.training.averaging import AveragedWeights
 
 Weights = list[NDArray[np.float32]]
 
@@ -61,16 +62,17 @@ class CheckpointStore:
     Args:
       folder: where they lie; made if absent.
       model: the model, built and compiled.
+      averages: of its weights.
 
     Attributes:
       best_weights: weights of the best epoch so far, saved beside the newest ones.
     """
 
-    def __init__(self, folder: Path, model: tf.keras.Model) -> None:
+    def __init__(self, folder: Path, model: tf.keras.Model, averages: AveragedWeights) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._model = model
-        self._checkpoint = tf.train.Checkpoint(model=model, optimizer=model.optimizer)
+        self._checkpoint = tf.train.Checkpoint(model=model, optimizer=model.optimizer, averages=averages)
         self.best_weights: Weights | None = None
 
     def save(self, state: LoopState) -> None:

@@ -13,6 +13,9 @@ class TrainingConfig(Section):
     epochs: int = Field(200, ge=1, description="Most passes over the training interactions.")
     batch_size: int = Field(8_192, ge=1, description="Interactions in a batch.")
     learning_rate: float = Field(2e-3, gt=0, description="Step size of Adam.")
+    average_decay: float = Field(
+        0.99, ge=0, lt=1, description="Decay of the moving average of the weights that is kept; 0: no averaging."
+    )
     metric: str = Field("ndcg@10", description="Validation metric that early stopping watches; higher is better.")
     validate_every: int = Field(2, ge=1, description="Epochs between looks at the validation part.")
     patience: int = Field(10, ge=1, description="Looks without improvement before training stops.")

@@ -10,6 +10,7 @@ import tensorflow as tf
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from recsys_tfrs.training.averaging import AveragedWeights, Averaging
 from recsys_tfrs.training.callbacks import (
     Checkpointing,
     ProgressBar,
@@ -62,7 +63,7 @@ def fit(
 ) -> LoopState:
     """Train, continuing from the newest checkpoint of this phase where there is one.
 
-    With a `validate`, the model ends with the weights of its best epoch, otherwise with those of the last.
+    The model ends with averaged weights: with a `validate`, those of its best epoch, otherwise those of the last.
 
     Args:
       model: built and compiled.
@@ -76,11 +77,13 @@ def fit(
       TrainingError: the loss is no longer finite.
       RunError: the checkpoint belongs to another model.
     """
-    store = CheckpointStore(run_folder / "checkpoints" / phase.name, model)
+    averages = AveragedWeights(model, config.average_decay)
+    store = CheckpointStore(run_folder / "checkpoints" / phase.name, model, averages)
     state = store.restore()
     # A run killed between its last look and its last checkpoint has nothing left to train.
     if not state.finished and state.looks_without_improvement < config.patience:
-        _run(model, batches, phase, config, run_folder, console, state, store)
+        _run(model, batches, phase, config, run_folder, console, state, store, averages)
+    averages.adopt()
     if phase.validate is not None and store.best_weights is not None:
         model.set_weights(store.best_weights)
     return state
@@ -95,6 +98,7 @@ def _run(
     console: Console,
     state: LoopState,
     store: CheckpointStore,
+    averages: AveragedWeights,
 ) -> None:
     steps = batches.steps_per_epoch
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TextColumn("{task.fields[detail]}"))
@@ -104,8 +108,9 @@ def _run(
         )
         callbacks = [
             StopOnNaN(),
+            Averaging(averages),
             Throughput(state, batches.examples_per_epoch, steps),
-            Validation(state, phase.validate, config, store),
+            Validation(state, phase.validate, config, store, averages),
             tf.keras.callbacks.TensorBoard(run_folder / "logs" / phase.name, write_graph=False),
             ProgressBar(progress, task, state, config.metric),
             Checkpointing(state, store, config.checkpoint_seconds),

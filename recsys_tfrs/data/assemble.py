@@ -12,7 +12,6 @@ from typing import Literal, get_args
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from recsys_tfrs.data.interactions import FeatureColumn, Interactions, missing_value
@@ -40,41 +39,6 @@ class Policy:
         if self.duplicates not in get_args(Duplicates):
             known = ", ".join(get_args(Duplicates))
             raise UsageError(f"{self.duplicates!r} is no policy for duplicates: use one of {known}.")
-
-
-class IdColumn:
-    """External ids, collected batch by batch as dictionary codes: four bytes a row whatever the ids' length."""
-
-    def __init__(self) -> None:
-        self._chunks: list[pa.DictionaryArray] = []
-
-    def append(self, column: pa.ChunkedArray) -> None:
-        """Add a batch of a dictionary-encoded string column.
-
-        Raises:
-          ValueError: an id is missing or empty.
-        """
-        for chunk in column.unify_dictionaries().chunks:
-            if len(chunk):
-                if chunk.null_count or pc.min(pc.binary_length(chunk.dictionary)).as_py() == 0:
-                    raise ValueError("an id is empty")
-                self._chunks.append(chunk)
-
-    def extend(self, other: IdColumn) -> None:
-        """Add all batches of another column."""
-        self._chunks.extend(other._chunks)
-
-    def __len__(self) -> int:
-        return sum(map(len, self._chunks))
-
-    def finish(self) -> tuple[NDArray[np.int32], NDArray[np.object_]]:
-        """``(codes [num_rows] from 0, ids [num_ids])`` numbered by first appearance; empties the column."""
-        if not self._chunks:
-            return np.empty(0, np.int32), np.empty(0, object)
-        chunks = pa.chunked_array(self._chunks).unify_dictionaries().chunks
-        self._chunks = []
-        codes = np.concatenate([chunk.indices.to_numpy(zero_copy_only=False) for chunk in chunks])
-        return codes.astype(np.int32, copy=False), chunks[0].dictionary.to_numpy(zero_copy_only=False)
 
 
 @dataclass(frozen=True)
@@ -165,10 +129,11 @@ def _kept_rows(
         return None, None
     pairs = raw.users.astype(np.int64) * len(raw.item_ids) + raw.items
     ordered = np.sort(pairs)
-    repeated = ordered[1:][ordered[1:] == ordered[:-1]]
-    if not len(repeated):
+    if not (ordered[1:] == ordered[:-1]).any():
         return None, None
-    candidates = np.flatnonzero(is_member(pairs, repeated))
+    order = np.argsort(pairs)
+    twice = pairs[order[1:]] == pairs[order[:-1]]
+    candidates = np.sort(order[np.append(twice, False) | np.append(False, twice)])
     if duplicates == "error":
         first = candidates[0]
         again = np.flatnonzero(pairs == pairs[first])[1]

@@ -18,12 +18,12 @@ import pyarrow.csv
 from numpy.typing import NDArray
 
 from recsys_tfrs.data.archives import DataFolder
-from recsys_tfrs.data.assemble import IdColumn, RawInteractions
+from recsys_tfrs.data.assemble import RawInteractions
+from recsys_tfrs.data.ids import IdColumn, encode_ids
 from recsys_tfrs.data.timestamps import TimeFormat, detect_format, parse_number, parse_time, raw_times
 from recsys_tfrs.errors import DataError
 
 _BLOCK_BYTES = 32 << 20
-_ID_TYPE = pa.dictionary(pa.int32(), pa.string())
 _QUOTE = b'"'
 _LONGEST_FIELD = 1 << 20
 _LARGEST_RATING = float(np.finfo(np.float32).max)
@@ -222,7 +222,7 @@ class _Reader:
 
     def _types(self) -> dict[str, pa.DataType]:
         layout = self.layout
-        types = {layout.user: _ID_TYPE, layout.item: _ID_TYPE}
+        types = {layout.user: pa.string(), layout.item: pa.string()}
         if layout.rating is not None:
             types[layout.rating] = pa.float32()
         if layout.timestamp is not None:
@@ -255,8 +255,8 @@ class _Reader:
         if layout.timestamp is not None:
             times = np.concatenate([np.empty(0, np.int64), *map(raw_times, table.column(layout.timestamp).chunks)])
         users, items = IdColumn(), IdColumn()
-        users.append(table.column(layout.user))
-        items.append(table.column(layout.item))
+        users.append(encode_ids(table.column(layout.user).combine_chunks()))
+        items.append(encode_ids(table.column(layout.item).combine_chunks()))
         self.users.extend(users)
         self.items.extend(items)
         if ratings is not None:
@@ -291,13 +291,7 @@ class _Reader:
         types = self._types()
         if layout.timestamp is not None:
             types[layout.timestamp] = pa.int64()
-        arrays = [
-            pa.array(names[name], pa.string()).dictionary_encode()
-            if types[name] == _ID_TYPE
-            else pa.array(names[name], types[name])
-            for name in layout.wanted
-        ]
-        return pa.table(arrays, names=list(layout.wanted))
+        return pa.table([pa.array(names[name], types[name]) for name in layout.wanted], names=list(layout.wanted))
 
     def _numbered(self, block: bytes, first_line: int) -> Iterator[tuple[int, list[str]]]:
         """The fields of every line that is not blank, with the line's number."""

@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recsys_tfrs.data.assemble import IdColumn, RawInteractions
+from recsys_tfrs.data.assemble import RawInteractions
+from recsys_tfrs.data.ids import IdColumn
 from recsys_tfrs.data.table_files import choose_column, parquet_file
 from recsys_tfrs.data.timestamps import detect_format, raw_times
 from recsys_tfrs.errors import DataError
@@ -95,13 +96,13 @@ def _ids(column: pa.Array) -> pa.DictionaryArray:
     return pa.DictionaryArray.from_arrays(encoded.indices.cast(pa.int32()), values.cast(pa.string()))
 
 
-def _used(column: pa.DictionaryArray) -> pa.ChunkedArray:
+def _used(column: pa.DictionaryArray) -> pa.DictionaryArray:
     """The column over the ids that occur in it, numbered by first appearance.
 
     Filtering leaves unused ids in a dictionary, and one stored in the file may be in any order.
     """
     codes = column.indices.dictionary_encode()
-    return pa.chunked_array([pa.DictionaryArray.from_arrays(codes.indices, column.dictionary.take(codes.dictionary))])
+    return pa.DictionaryArray.from_arrays(codes.indices, column.dictionary.take(codes.dictionary))
 
 
 def _times(column: pa.Array) -> pa.Array:

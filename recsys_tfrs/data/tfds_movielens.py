@@ -26,7 +26,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from recsys_tfrs import schema
-from recsys_tfrs.data.assemble import FeatureTable, IdColumn, Policy, RawInteractions, assemble
+from recsys_tfrs.data.assemble import FeatureTable, Policy, RawInteractions, assemble
+from recsys_tfrs.data.ids import IdColumn, encode_ids
 from recsys_tfrs.data.interactions import Interactions
 from recsys_tfrs.data.movielens import FOLDERS, movie_table, objects, user_table
 from recsys_tfrs.errors import DatasetNotFoundError
@@ -188,8 +189,8 @@ def from_records(
     return assemble(dataset, raw, policy, user_table=_people_table(people), item_table=_film_table(films, genre_names))
 
 
-def _encode(ids: NDArray[Any]) -> pa.ChunkedArray:
-    return pa.chunked_array([pa.array(ids, pa.binary()).cast(pa.string()).dictionary_encode()])
+def _encode(ids: NDArray[Any]) -> pa.DictionaryArray:
+    return encode_ids(pa.array(ids, pa.binary()).cast(pa.string()))
 
 
 class _Entities:

@@ -3,7 +3,6 @@ from __future__ import annotations
 from typing import cast
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +10,6 @@ from hypothesis import strategies as st
 from recsys_tfrs.data.assemble import (
     Duplicates,
     FeatureTable,
-    IdColumn,
     Policy,
     RawInteractions,
     assemble,
@@ -42,23 +40,6 @@ def raw(
 
 
 ROWS = [("u", "a"), ("v", "b"), ("u", "b"), ("u", "a")]
-
-
-@given(st.lists(st.lists(st.sampled_from(["a", "b", "ccc", "ä"]), max_size=6), min_size=1, max_size=6))
-def test_ids_are_numbered_by_first_appearance_over_all_batches(batches: list[list[str]]) -> None:
-    column = IdColumn()
-    for batch in batches:
-        column.append(pa.chunked_array([pa.array(batch, pa.string()).dictionary_encode()]))
-    everything = [text for batch in batches for text in batch]
-    codes, ids = column.finish()
-    assert ids.tolist() == list(dict.fromkeys(everything))
-    assert [ids[code] for code in codes] == everything
-
-
-def test_empty_and_missing_ids_are_refused() -> None:
-    for values in (["a", ""], ["a", None]):
-        with pytest.raises(ValueError, match="an id is empty"):
-            IdColumn().append(pa.chunked_array([pa.array(values, pa.string()).dictionary_encode()]))
 
 
 def test_internal_ids_start_at_one() -> None:

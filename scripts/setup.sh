@@ -153,7 +153,7 @@ pip_install() {
 }
 # First the build backend: with it from the lock too, nothing but locked versions is ever fetched.
 grep -E '^(setuptools|wheel)==' "$lock" >"$venv/backend.txt"
-pip_install -q -r "$venv/backend.txt" && pip_install -r "$lock" | progress "$total"
+pip_install -q -r "$venv/backend.txt" >/dev/null && pip_install -r "$lock" | progress "$total"
 result=$?
 if [ "$result" -ne 0 ]; then
   # Below 128 pip ended by itself and undid what it could not finish.
@@ -161,7 +161,8 @@ if [ "$result" -ne 0 ]; then
   fail "pip could not install $lock (reason above, everything in $log). Without network or behind a proxy: set" \
     "PIP_INDEX_URL to a package index that answers. Then run make setup again; what is downloaded is kept."
 fi
-pip_install -q -e . || fail "pip could not install the project itself (reason above, everything in $log)."
+# What goes wrong comes on standard error; some versions of pip chat on the other even when told not to.
+pip_install -q -e . >/dev/null || fail "pip could not install the project itself (reason above, everything in $log)."
 "$venv/bin/python" -m pip check >"$venv/check.txt" 2>&1 ||
   fail "the installed packages do not fit together: $(head -3 "$venv/check.txt")"
 rm -f "$unfinished"

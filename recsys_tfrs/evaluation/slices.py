@@ -91,7 +91,6 @@ def popularity_buckets(item_counts: NDArray[np.int64]) -> NDArray[np.int64]:
     held_by_more_popular = (np.cumsum(sorted_counts) - sorted_counts) / max(int(item_counts.sum()), 1)
     buckets = np.empty(len(item_counts), dtype=np.int64)
     buckets[order] = np.searchsorted((_HEAD_SHARE, _MID_SHARE), held_by_more_popular, side="right")
-    buckets[item_counts == 0] = 2
     return buckets
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -74,7 +76,10 @@ def test_noise_is_not_significant():
     assert got.p_value > 0.05
 
 
-@pytest.mark.parametrize("other", [sums(np.ones(4)), sums(np.ones(5), np.full(5, 2))])
+@pytest.mark.parametrize(
+    "other",
+    [sums(np.ones(4)), sums(np.ones(5), np.full(5, 2)), replace(sums(np.ones(5)), users=np.arange(5, dtype=np.int32))],
+)
 def test_only_the_same_pairs_can_be_compared(other):
     with pytest.raises(ValueError, match="same test pairs"):
         paired_differences(sums(np.ones(5)), other)

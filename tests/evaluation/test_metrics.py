@@ -135,15 +135,23 @@ def test_repeated_pairs_count_once_per_user():
     assert average_precision(got, 5).tolist() == [1 / 2]
 
 
+def test_users_with_targets_at_the_same_place_do_not_mix():
+    # Each user's one target is first or second of two: (1 + 1/2) / 2.
+    got = ranking([0, 0], [2, 2], users=[1, 2], items=[5, 5])
+    assert average_precision(got, 10).tolist() == pytest.approx([3 / 4, 3 / 4])
+
+
 def test_list_metrics_written_out():
-    got = ranking([0, 0], [1, 1], users=[1, 2], top_items=[[1, 2, 3], [1, 3, 0]], num_items=4)
-    counts = np.array([0, 4, 3, 1, 0])
+    # The third user's list ends after one item.
+    lists = [[1, 2, 3], [1, 4, 2], [4, 0, 0]]
+    got = ranking([0, 0, 0], [1, 1, 1], users=[1, 2, 3], top_items=lists, num_items=4)
+    counts = np.array([0, 4, 3, 0, 1])
     metrics = list_metrics(got, counts, k=2)
     assert metrics["coverage@2"] == 3 / 4
-    # Shown: items 1, 2, 1, 3 with shares 4/8, 3/8, 4/8, 1/8.
-    assert metrics["novelty@2"] == pytest.approx((1 + log2(8 / 3) + 1 + 3) / 4)
-    # Times shown 0, 1, 1, 2: mean absolute difference over twice the mean.
-    shown = np.array([0, 1, 1, 2])
+    # Shown: items 1, 2, 1, 4, 4 with shares 4/8, 3/8, 4/8, 1/8, 1/8.
+    assert metrics["novelty@2"] == pytest.approx((1 + log2(8 / 3) + 1 + 3 + 3) / 5)
+    # Times shown 2, 1, 0, 2: mean absolute difference over twice the mean.
+    shown = np.array([2, 1, 0, 2])
     assert metrics["gini@2"] == pytest.approx(np.abs(shown[:, None] - shown).mean() / (2 * shown.mean()))
 
 

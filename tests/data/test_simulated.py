@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from recsys_tfrs.data.interactions import Interactions
 from recsys_tfrs.data.simulated import SIZES, SimulatedConfig, load_simulated, simulate
 from recsys_tfrs.data.simulated_config import config_for, parse_name
+from recsys_tfrs.data.simulated_names import make_titles
 from recsys_tfrs.errors import ConfigError, DatasetNotFoundError
 from recsys_tfrs.schema import Kind
 
@@ -62,7 +63,6 @@ def test_sizes(tiny: Interactions) -> None:
 def test_num_rows_scales_users_and_keeps_the_catalogue(tiny: Interactions) -> None:
     half = load_simulated("simulated-tiny", num_rows=2_500)
     assert (half.num_users, len(half)) == (100, 2_500)
-    assert half.item_ids.tolist() != tiny.user_ids.tolist()
     np.testing.assert_array_equal(half.titles, tiny.titles)
     assert config_for("large", 1_000_000).num_users == 6_400
     assert config_for("large", 1_000_000).num_items == 20_000
@@ -154,12 +154,22 @@ def test_titles_tell_films_apart_and_carry_year_and_genre() -> None:
     assert len(set(titles)) == 3_000
     years = [int(re.search(r"\((\d{4})\)$", title).group(1)) for title in titles]
     np.testing.assert_array_equal(years, data.item_features["movie_year"].values[1:])
-    # A title's first two words belong to one genre, so films that share the noun share a genre.
+    # A noun belongs to one genre, so films that share it share a genre.
     genres_of_noun: dict[str, set[str]] = {}
     for title, genres in zip(titles, data.item_features["movie_genres"].values[1:], strict=True):
         genres_of_noun.setdefault(title.split()[1], set(genres)).intersection_update(genres)
     assert len(genres_of_noun) == 18 * 12
     assert all(genres_of_noun.values())
+
+
+def test_titles_differ_however_many_series_a_facet_has() -> None:
+    """Eight adjectives x three nouns x 24 tails = 576 series, then they are numbered."""
+    series = np.arange(1_300)
+    same = np.zeros(1_300, dtype=np.int64)
+    titles = make_titles(same, same + 2, series, same, same + 1999, facets_per_genre=4)
+    assert len(set(titles)) == 1_300
+    assert {title.split()[1].rstrip(",") for title in titles} == {"Bullet", "Arsenal", "Trigger"}
+    assert sum("Part 2" in title for title in titles) == 576
 
 
 def test_rows_are_in_no_order(tiny: Interactions) -> None:

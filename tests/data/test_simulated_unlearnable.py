@@ -126,4 +126,4 @@ def test_oracle_beats_ease_beats_popularity(method: str) -> None:
     ]
     assert figures[0] + 0.03 < figures[1]
     if method == "temporal":  # a random split hides rows of all times, which the oracle of the test period is not for
-        assert figures[1] + 0.03 < figures[2]
+        assert figures[1] + 0.02 < figures[2]

@@ -91,16 +91,34 @@ class QueryTower(tf.keras.layers.Layer):
         )
         self._mlp = ResidualMLP(config.hidden, config.dim, seed=seed + 200)
 
-    def call(self, encoded: dict[str, tf.Tensor], history: tf.RaggedTensor, weights: tf.Tensor) -> tf.Tensor:
+    def call(
+        self,
+        encoded: dict[str, tf.Tensor],
+        history: tf.RaggedTensor,
+        deviation: tf.Tensor | None = None,
+        age: tf.Tensor | None = None,
+        kept: tf.Tensor | None = None,
+    ) -> tf.Tensor:
         """Return ``[batch, dim]`` query vectors.
 
         Args:
           encoded: output of the users' preprocessing layer.
-          history: ``[batch, None]`` ids of the items' id vocabulary.
-          weights: ``[num_values]`` float32, one for each flat value of `history`.
+          history: ``[batch, None]`` ids of the items' id vocabulary, oldest first.
+          deviation: ``[num_values]`` rating of each item minus its user's mean; None: no item stands out.
+          age: ``[num_values]`` items that came after each item, see `hiding.ages`; None: nothing is missing.
+          kept: ``[batch]`` float32, 0 for rows whose history shall not be seen; None: all are.
         """
+        c = self._config
+        weights = tf.ones_like(history.flat_values, tf.float32)
+        if deviation is not None:
+            weights *= tf.exp(c.rating_weight * deviation)
+        if c.hide == "newest":
+            age = ages(history) if age is None else age
+            weights *= 1.0 + c.recency_boost * tf.exp(-tf.maximum(age, 0.0) / c.recency_items)
+        if kept is not None:
+            weights *= tf.gather(kept, history.value_rowids())
         query = self._mlp(self._history(history, weights) + self._features(encoded) + self._anyone)
-        return tf.math.l2_normalize(query, axis=1) if self._config.normalize else query
+        return tf.math.l2_normalize(query, axis=1) if c.normalize else query
 
 
 class CandidateTower(tf.keras.layers.Layer):
@@ -158,15 +176,12 @@ class TwoTowerModel(tfrs.Model):
         seed = inputs["seed"]
         hidden = self._hide(positives, seed)
         deviation = _rating_deviation(positives, inputs.get("ratings"))
-        history = tf.ragged.boolean_mask(positives, positives.with_flat_values(hidden.visible))
-        weights = tf.boolean_mask(self._history_weights(hidden.age, deviation), hidden.visible)
-        not_emptied = tf.gather(
-            keep_mask(tf.shape(inputs["user"]), self._config.empty_history, seed, salt=3), history.value_rowids()
-        )
         queries = self.query_tower(
             self._encoded_users(inputs["user"], seed),
-            self._history_ids(history),
-            weights * tf.cast(not_emptied, tf.float32),
+            self._history_ids(tf.ragged.boolean_mask(positives, positives.with_flat_values(hidden.visible))),
+            tf.boolean_mask(deviation, hidden.visible),
+            tf.boolean_mask(hidden.age, hidden.visible),
+            tf.cast(keep_mask(tf.shape(inputs["user"]), self._config.empty_history, seed, salt=3), tf.float32),
         )
         target_weights = hidden.target_weight * tf.exp(self._config.target_rating_weight * deviation)
         if self._full:
@@ -205,16 +220,9 @@ class TwoTowerModel(tfrs.Model):
           ``[batch, dim]``.
         """
         encoded = {name: tf.gather(table, users) for name, table in self._user_table.items()}
-        return self.query_vectors_of(encoded, self._history_ids(history), ratings)
-
-    def query_vectors_of(
-        self, encoded: dict[str, tf.Tensor], history: tf.RaggedTensor, ratings: tf.RaggedTensor | None = None
-    ) -> tf.Tensor:
-        """As `query_vectors`, from encoded user columns and ids of the items' id vocabulary."""
         newest = history[:, -self.max_history :]
-        ratings = None if ratings is None else ratings[:, -self.max_history :]
-        weights = self._history_weights(ages(newest), _rating_deviation(newest, ratings))
-        return self.query_tower(encoded, newest, weights)
+        deviation = history.with_flat_values(_rating_deviation(history, ratings))[:, -self.max_history :]
+        return self.query_tower(encoded, self._history_ids(newest), deviation.flat_values)
 
     def candidate_vectors(self) -> tf.Tensor:
         """``[num_items + 1, dim]`` vectors of the whole catalogue by internal id; row 0 is padding."""
@@ -228,12 +236,6 @@ class TwoTowerModel(tfrs.Model):
         if c.hide == "newest":
             return hide_newest(positives, c.newest_hide_rate, c.newest_horizon, c.newest_share, c.hide_rate, seed)
         return hide_any(positives, c.hide_rate, seed)
-
-    def _history_weights(self, age: tf.Tensor, deviation: tf.Tensor) -> tf.Tensor:
-        weights = tf.exp(self._config.rating_weight * deviation)
-        if self._config.hide == "newest":
-            weights *= 1.0 + self._config.recency_boost * tf.exp(-tf.maximum(age, 0.0) / self._config.recency_items)
-        return weights
 
     def _history_ids(self, history: tf.RaggedTensor) -> tf.RaggedTensor:
         """Internal item ids -> ids of the items' id vocabulary, in which items unseen in training are 0."""

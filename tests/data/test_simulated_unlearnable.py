@@ -46,13 +46,13 @@ def test_oracle_is_popularity_for_everybody() -> None:
 
 
 def test_popularity_bound_against_arithmetic() -> None:
-    """Events: item 1 thrice, items 2 and 3 twice, item 4 once.
+    """Events: items 1, 2 and 3 thrice each, item 4 once.
 
-    User 1 has seen item 1; the test item 3 ties with 2 for the first unseen place: hit@1 = 1/2, hit@2 = 1. User 2
-    has seen 2; for the test item 1 hit@1 = 1. User 3 has seen 1 and 3; the test item 4 is behind 2: hit@1 = 0,
-    hit@2 = 1.
+    User 1 has seen item 1; the test item 3 ties with item 2: hit@1 = 1/2. User 2 has seen 2; the test item 1 ties with
+    3: 1/2. User 3 has seen 1 and 3; the test item 4 is behind 2: 0. User 4 has seen 2; the test item 3 ties with 1:
+    1/2. All four stand among the first two.
     """
-    rows = [(1, 1), (1, 3), (2, 2), (2, 1), (3, 1), (3, 3), (3, 4), (4, 2)]
+    rows = [(1, 1), (1, 3), (2, 2), (2, 1), (3, 1), (3, 3), (3, 4), (4, 2), (4, 3), (5, 2)]
     users, items = (np.array(column, dtype=np.int32) for column in zip(*rows, strict=True))
     tiny = Interactions(
         name="by hand",
@@ -60,13 +60,13 @@ def test_popularity_bound_against_arithmetic() -> None:
         items=items,
         ratings=None,
         timestamps=None,
-        user_ids=np.array(["", "a", "b", "c", "d"], dtype=object),
+        user_ids=np.array(["", "a", "b", "c", "d", "e"], dtype=object),
         item_ids=np.array(["", "p", "q", "r", "s"], dtype=object),
     )
-    test = np.array([1, 3, 6])
-    train = np.setdiff1d(np.arange(8), test)
+    test = np.array([1, 3, 6, 8])
+    train = np.setdiff1d(np.arange(10), test)
     split = Split(name="by hand", train=train, validation=train[:1], test=test, hash="")
-    assert popularity_bound(tiny, split, k=1) == pytest.approx((0.5 + 1 + 0) / 3)
+    assert popularity_bound(tiny, split, k=1) == pytest.approx((0.5 + 0.5 + 0 + 0.5) / 4)
     assert popularity_bound(tiny, split, k=2) == pytest.approx(1.0)
 
 

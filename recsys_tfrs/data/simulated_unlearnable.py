@@ -36,7 +36,9 @@ def make_unlearnable(interactions: Interactions, rng: np.random.Generator) -> In
     )
 
 
-def popularity_bound(interactions: Interactions, split: Split, k: int = 10) -> float:
+def popularity_bound(
+    interactions: Interactions, split: Split, k: int = 10, *, rows: NDArray[np.int64] | None = None
+) -> float:
     """Hit@k of the ranking by true popularity, seen items filtered: the most unlearnable data allow.
 
     True popularity is the number of events in all rows, test rows included, which no model knows. A model above it
@@ -44,11 +46,12 @@ def popularity_bound(interactions: Interactions, split: Split, k: int = 10) -> f
 
     Args:
       interactions: an unlearnable data set (for a learnable one this is merely popularity with hindsight).
-      split: rows of `split.train` are the seen items, rows of `split.test` are ranked.
+      split: rows of `split.train` are the seen items.
       k: length of the list.
+      rows: the rows ranked, by default `split.test`; give the same ones as to the model, for example warm pairs only.
 
     Returns:
-      Mean over test rows of the chance to be among the first k; ties stand in random order.
+      Mean over the rows of the chance to be among the first k; ties stand in random order.
     """
     events = np.bincount(interactions.items, minlength=interactions.num_items + 1)
     levels, level = np.unique(-events, return_inverse=True)  # 0 = most popular
@@ -59,7 +62,8 @@ def popularity_bound(interactions: Interactions, split: Split, k: int = 10) -> f
     histories = build_histories(interactions, split.train)
     owner = np.repeat(np.arange(len(histories.lengths)), histories.lengths)
     seen_keys = np.sort(owner * len(levels) + level[histories.items])
-    users, target = interactions.users[split.test], level[interactions.items[split.test]]
+    rows = split.test if rows is None else rows
+    users, target = interactions.users[rows], level[interactions.items[rows]]
     start = histories.offsets[users]
     below = np.searchsorted(seen_keys, users.astype(np.int64) * len(levels) + target, side="left")
     upto = np.searchsorted(seen_keys, users.astype(np.int64) * len(levels) + target, side="right")

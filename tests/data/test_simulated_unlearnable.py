@@ -68,6 +68,7 @@ def test_popularity_bound_against_arithmetic() -> None:
     split = Split(name="by hand", train=train, validation=train[:1], test=test, hash="")
     assert popularity_bound(tiny, split, k=1) == pytest.approx((0.5 + 0.5 + 0 + 0.5) / 4)
     assert popularity_bound(tiny, split, k=2) == pytest.approx(1.0)
+    assert popularity_bound(tiny, split, k=1, rows=test[2:]) == pytest.approx((0 + 0.5) / 2)
 
 
 def ease_scores(matrix: np.ndarray, regularisation: float) -> np.ndarray:

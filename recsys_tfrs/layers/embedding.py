@@ -9,45 +9,15 @@ import tensorflow as tf
 from recsys_tfrs.features.encoders import Encoder
 
 
-def _initializer(seed: int, scale: float) -> tf.keras.initializers.Initializer:
-    return tf.keras.initializers.RandomNormal(stddev=scale, seed=seed)
-
-
-class FeatureEmbedding(tf.keras.layers.Layer):
-    """One encoded column -> ``[batch, dim]``.
-
-    Ids are looked up and averaged over the values a row has; id 0 (missing, padding) contributes nothing, so a row
-    without any value becomes the zero vector. Dense columns pass through a linear map without bias.
-
-    Args:
-      encoder: the adapted encoder whose output this layer reads.
-      dim: size of the vector.
-      seed: of the initial weights.
-      scale: standard deviation of the initial embeddings.
-    """
-
-    def __init__(self, encoder: Encoder, dim: int, *, seed: int, scale: float) -> None:
-        super().__init__(name=f"{encoder.name}_embedding")
-        self._is_ids = encoder.vocabulary_size > 0
-        rows = encoder.vocabulary_size if self._is_ids else encoder.width
-        self.table = self.add_weight(name="table", shape=(rows, dim), initializer=_initializer(seed, scale))
-
-    def call(self, encoded: tf.Tensor) -> tf.Tensor:
-        """Embed ``[batch]`` or ``[batch, values]`` ids, or ``[batch, width]`` numbers."""
-        if not self._is_ids:
-            return tf.matmul(tf.cast(encoded, self.compute_dtype), tf.cast(self.table, self.compute_dtype))
-        known = tf.cast(encoded > 0, self.compute_dtype)[..., None]
-        vectors = tf.cast(tf.gather(self.table, encoded), self.compute_dtype) * known
-        if encoded.shape.rank == 1:
-            return vectors
-        return tf.math.divide_no_nan(tf.reduce_sum(vectors, axis=1), tf.reduce_sum(known, axis=1))
-
-
 class SummedFeatures(tf.keras.layers.Layer):
     """All encoded columns of an entity -> ``[batch, dim]``, the sum of their embeddings.
 
-    Summing rather than concatenating keeps the size free of the number of columns, lets an absent column contribute
-    nothing, and is a linear layer over the concatenation.
+    Ids are looked up and averaged over the values a row has; id 0 (missing, padding) contributes nothing. Dense
+    columns pass through a linear map. Summing rather than concatenating keeps the size free of the number of columns
+    and lets an absent column contribute nothing; it is a linear layer over the concatenation.
+
+    The embeddings of all columns are the rows of one table, so a fixed set of entities is a sparse matrix over the
+    table's rows, and embedding all of them is a single product (`matrix`, `embed`).
 
     Args:
       encoders: adapted encoders by column name.
@@ -57,21 +27,55 @@ class SummedFeatures(tf.keras.layers.Layer):
     """
 
     def __init__(
-        self,
-        encoders: Mapping[str, Encoder],
-        dim: int,
-        *,
-        seed: int,
-        scale: float,
-        name: str | None = None,
+        self, encoders: Mapping[str, Encoder], dim: int, *, seed: int, scale: float, name: str | None = None
     ) -> None:
         super().__init__(name=name)
-        self.embeddings = {
-            column: FeatureEmbedding(encoder, dim, seed=seed + i, scale=scale)
-            for i, (column, encoder) in enumerate(encoders.items())
-        }
+        self._is_ids = {column: encoder.vocabulary_size > 0 for column, encoder in encoders.items()}
+        self._first_row: dict[str, int] = {}
+        rows = 0
+        for column, encoder in encoders.items():
+            self._first_row[column] = rows
+            rows += encoder.vocabulary_size if self._is_ids[column] else encoder.width
+        self.table = self.add_weight(
+            name="table",
+            shape=(rows, dim),
+            initializer=tf.keras.initializers.RandomNormal(stddev=scale, seed=seed),
+        )
 
     def call(self, encoded: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        """Embed and add up the columns; without any column, the sum is 0."""
-        vectors = [layer(encoded[column]) for column, layer in self.embeddings.items()]
-        return tf.add_n(vectors) if vectors else tf.zeros([], self.compute_dtype)
+        """Embed a batch of encoded columns; without any column, the sum is 0."""
+        if not self._first_row:
+            return tf.zeros([], self.compute_dtype)
+        rows, weights = self._rows_and_weights(encoded)
+        vectors = tf.cast(tf.gather(self.table, rows), self.compute_dtype)
+        return tf.einsum("bv,bvd->bd", tf.cast(weights, self.compute_dtype), vectors)
+
+    def matrix(self, encoded: Mapping[str, tf.Tensor]) -> tf.SparseTensor:
+        """Entities as rows of a ``[num_entities, table rows]`` sparse matrix, for `embed`."""
+        rows, weights = self._rows_and_weights(encoded)
+        used = tf.where(weights != 0)
+        columns = tf.cast(tf.gather_nd(rows, used), tf.int64)
+        unordered = tf.SparseTensor(
+            tf.stack([used[:, 0], columns], axis=1),
+            tf.gather_nd(weights, used),
+            [tf.shape(rows, out_type=tf.int64)[0], self.table.shape[0]],
+        )
+        return tf.sparse.reorder(unordered)
+
+    def embed(self, matrix: tf.SparseTensor) -> tf.Tensor:
+        """``[num_entities, dim]``, equal to calling the layer on the columns `matrix` was made from."""
+        return tf.cast(tf.sparse.sparse_dense_matmul(matrix, self.table), self.compute_dtype)
+
+    def _rows_and_weights(self, encoded: Mapping[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+        """``[batch, values]`` int32 rows of the table and float32 weights, over all columns."""
+        rows, weights = [], []
+        for column, first_row in self._first_row.items():
+            values = encoded[column] if encoded[column].shape.rank == 2 else encoded[column][:, None]
+            if self._is_ids[column]:
+                known = tf.cast(values > 0, tf.float32)
+                rows.append(values + first_row)
+                weights.append(tf.math.divide_no_nan(known, tf.reduce_sum(known, axis=1, keepdims=True)))
+            else:
+                rows.append(tf.zeros_like(values, tf.int32) + first_row + tf.range(tf.shape(values)[1]))
+                weights.append(tf.cast(values, tf.float32))
+        return tf.concat(rows, axis=1), tf.concat(weights, axis=1)

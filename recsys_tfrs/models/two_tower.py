@@ -48,13 +48,13 @@ class Config(Section):
     hide_rate: float = Field(0.7, ge=0, lt=1, description="Share of a history hidden under `any`.")
     newest_share: float = Field(0.5, ge=0, le=1, description="Share of rows under `newest` whose end is hidden.")
     newest_hide_rate: float = Field(0.3, ge=0, lt=1, description="Share hidden of what comes before that end.")
-    newest_horizon: float = Field(50.0, gt=0, description="Items after which a target counts a third, under `newest`.")
-    recency_boost: float = Field(5.0, ge=0, description="Extra weight of the newest item of a history, under `newest`.")
-    recency_items: float = Field(20.0, gt=0, description="Items over which that extra weight falls to a third.")
+    newest_horizon: float = Field(10.0, gt=0, description="Items after which a target counts a third, under `newest`.")
+    recency_boost: float = Field(20.0, ge=0, description="Extra weight of the newest item of a history, under `newest`.")
+    recency_items: float = Field(5.0, gt=0, description="Items over which that extra weight falls to a third.")
     rating_weight: float = Field(0.3, ge=0, description="History items weigh exp(this x (rating - user's mean)).")
-    target_rating_weight: float = Field(0.1, ge=0, description="The same for the items to predict.")
+    target_rating_weight: float = Field(0.2, ge=0, description="The same for the items to predict.")
     empty_history: float = Field(0.02, ge=0, lt=1, description="Share of rows trained as if there were no history.")
-    user_id: bool = Field(False, description="Give each user a vector of his own beside his history.")
+    user_id: bool = Field(True, description="Give each user a vector of his own beside his history.")
     user_id_dropout: float = Field(0.5, ge=0, lt=1, description="Share of rows trained as if the user were new.")
     objective: Literal["auto", "full-softmax", "in-batch"] = Field(
         "auto", description="Negatives: the whole catalogue, or the batch's items; auto goes by the catalogue's size."
@@ -127,14 +127,20 @@ class CandidateTower(tf.keras.layers.Layer):
     def __init__(self, config: Config, items: FeaturePreprocessor, seed: int) -> None:
         super().__init__(name="candidate_tower")
         self._config = config
-        self._features = SummedFeatures(
+        self.features = SummedFeatures(
             items.encoders, config.dim, seed=seed, scale=config.initial_scale, name="item_features"
         )
 
     def call(self, encoded: dict[str, tf.Tensor]) -> tf.Tensor:
         """Return ``[batch, dim]`` candidate vectors from the output of the items' preprocessing layer."""
-        candidate = self._features(encoded)
-        return tf.math.l2_normalize(candidate, axis=1) if self._config.normalize else candidate
+        return self._finish(self.features(encoded))
+
+    def catalogue(self, matrix: tf.SparseTensor) -> tf.Tensor:
+        """Return ``[num_items + 1, dim]`` vectors of all items from their ``features.matrix``."""
+        return self._finish(self.features.embed(matrix))
+
+    def _finish(self, candidates: tf.Tensor) -> tf.Tensor:
+        return tf.math.l2_normalize(candidates, axis=1) if self._config.normalize else candidates
 
 
 class TwoTowerModel(tfrs.Model):
@@ -163,6 +169,7 @@ class TwoTowerModel(tfrs.Model):
         self._item_table = items.table(interactions.item_ids, interactions.item_features)
         self.query_tower = QueryTower(config, users, items.encoders[ITEM_ID].vocabulary_size, seed)
         self.candidate_tower = CandidateTower(config, items, seed + 1_000)
+        self._catalogue = self.candidate_tower.features.matrix(self._item_table)
         self._full = config.objective == "full-softmax" or (
             config.objective == "auto" and interactions.num_items <= _LARGEST_FULL_SOFTMAX
         )
@@ -226,7 +233,7 @@ class TwoTowerModel(tfrs.Model):
 
     def candidate_vectors(self) -> tf.Tensor:
         """``[num_items + 1, dim]`` vectors of the whole catalogue by internal id; row 0 is padding."""
-        return self.candidate_tower(self._item_table)
+        return self.candidate_tower.catalogue(self._catalogue)
 
     def _scores(self, queries: tf.Tensor, candidates: tf.Tensor) -> tf.Tensor:
         return tf.matmul(queries, candidates, transpose_b=True) / self._config.temperature

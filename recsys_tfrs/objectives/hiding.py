@@ -19,7 +19,7 @@ class Hidden(NamedTuple):
     Attributes:
       visible: ``[num_values]`` bool, the items the query sees.
       age: ``[num_values]`` float32, how many items of the user lie between an item and the moment of asking; 0 for the
-        newest. Negative for items after that moment.
+        newest. Negative for items after that moment, infinite where there is no such moment.
       target_weight: ``[num_values]`` float32, how much it counts to predict an item.
     """
 
@@ -80,8 +80,9 @@ def hide_newest(
     weight = decay * tf.gather(tf.math.divide_no_nan(lengths, total), rows)
     past = ~is_future & keep_mask(tf.shape(age), rate, seed, salt=6)
     treated = tf.gather(split_here, rows)
+    # The others are not asked at any moment: none of their items is newer than another.
     return Hidden(
         visible=tf.where(treated, past, fallback.visible),
-        age=age,
+        age=tf.where(treated, age, float("inf")),
         target_weight=tf.where(treated, weight, fallback.target_weight),
     )

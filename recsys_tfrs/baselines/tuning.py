@@ -74,7 +74,8 @@ BASELINES: dict[str, BaselineSpec] = {
     "ials": BaselineSpec(
         IALS,
         IALSConfig(),
-        ({"alpha": (1.0, 3.0, 10.0), "regularization": (1.0, 10.0, 30.0, 100.0)}, {"factors": (16, 64, 128)}),
+        # At 100 the vectors of MovieLens 100K collapse: every number of factors gives the same, nearly popular, lists.
+        ({"alpha": (1.0, 3.0, 10.0), "regularization": (1.0, 10.0, 30.0)}, {"factors": (16, 64, 128)}),
         ({"alpha": (1.0, 10.0)},),
     ),
 }

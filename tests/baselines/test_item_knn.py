@@ -81,10 +81,13 @@ def test_items_similar_to_nothing_follow_by_popularity():
 
 
 def test_a_user_who_has_everything_weighs_nothing_and_breaks_nothing():
-    # log(2) - log(1 + 1) = 0: the only item's vector has no length to divide by.
+    # log(4) - log(1 + 3) = 0: the vectors of items 2 and 3 have no length to divide by.
     model = ItemKNN(ItemKNNConfig(weighting="tfidf", num_threads=1))
-    model.fit(Histories(np.array([0, 0, 1]), np.array([1], dtype=np.int32), None, None, np.arange(1), 1))
-    assert np.isfinite(model.score(np.array([0, 1]))).all()
+    items = np.array([1, 2, 3, 1], dtype=np.int32)
+    model.fit(Histories(np.array([0, 0, 3, 4]), items, None, None, np.arange(4), 3))
+    scores = model.score(np.array([0, 1, 2]))
+    assert np.isfinite(scores).all()
+    assert scores[2, 2] == scores[2, 3]
 
 
 def test_histories_too_long_are_refused(monkeypatch):

@@ -49,7 +49,9 @@ class Config(Section):
     newest_share: float = Field(0.5, ge=0, le=1, description="Share of rows under `newest` whose end is hidden.")
     newest_hide_rate: float = Field(0.3, ge=0, lt=1, description="Share hidden of what comes before that end.")
     newest_horizon: float = Field(10.0, gt=0, description="Items after which a target counts a third, under `newest`.")
-    recency_boost: float = Field(20.0, ge=0, description="Extra weight of the newest item of a history, under `newest`.")
+    recency_boost: float = Field(
+        20.0, ge=0, description="Extra weight of the newest item of a history, under `newest`."
+    )
     recency_items: float = Field(5.0, gt=0, description="Items over which that extra weight falls to a third.")
     rating_weight: float = Field(0.3, ge=0, description="History items weigh exp(this x (rating - user's mean)).")
     target_rating_weight: float = Field(0.2, ge=0, description="The same for the items to predict.")
@@ -227,6 +229,12 @@ class TwoTowerModel(tfrs.Model):
           ``[batch, dim]``.
         """
         encoded = {name: tf.gather(table, users) for name, table in self._user_table.items()}
+        return self.encoded_query_vectors(encoded, history, ratings)
+
+    def encoded_query_vectors(
+        self, encoded: dict[str, tf.Tensor], history: tf.RaggedTensor, ratings: tf.RaggedTensor | None = None
+    ) -> tf.Tensor:
+        """As `query_vectors`, of users whose columns are encoded already: new ones, in an exported graph."""
         newest = history[:, -self.max_history :]
         deviation = history.with_flat_values(_rating_deviation(history, ratings))[:, -self.max_history :]
         return self.query_tower(encoded, self._history_ids(newest), deviation.flat_values)

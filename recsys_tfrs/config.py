@@ -43,8 +43,13 @@ def read_toml(path: Path) -> Tree:
             return dict(tomllib.load(file))
     except FileNotFoundError:
         raise ConfigError(f"No configuration file at {path}: check --config.") from None
+    except OSError as error:
+        raise ConfigError(f"The configuration {path} cannot be read: {error.strerror}.") from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path} is not valid TOML: {error}.") from None
+    except UnicodeDecodeError as error:
+        line = 1 + error.object.count(b"\n", 0, error.start)
+        raise ConfigError(f"{path} is not valid TOML: line {line} is not UTF-8, save the file as UTF-8.") from None
 
 
 def parse_assignment(text: str) -> Tree:

@@ -7,6 +7,7 @@ cached training tables and the strings of a serving request. Ids 0 are padding o
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,10 @@ class Encoder(tf.keras.layers.Layer):
     raw_dtype: tf.DType = tf.string
     raw_rank: int = 1
     missing: Any = ""
+
+    def __init__(self, **kwargs: Any) -> None:
+        # Keras would cast seconds since 1970 to float32, 128 s apart, and years to bfloat16, 8 apart.
+        super().__init__(autocast=False, **kwargs)
 
     def adapt(self, values: NDArray[Any]) -> None:
         """Learn vocabulary or statistics from training values only."""
@@ -139,14 +144,14 @@ class NumericEncoder(Encoder):
     def __init__(self, config: FeaturesConfig, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._num_buckets = config.numeric_buckets
-        self._layer = tf.keras.layers.Discretization(bin_boundaries=[0.0])
+        self._layer = tf.keras.layers.Discretization(bin_boundaries=[0.0], dtype=tf.float32)
 
     def adapt(self, values: NDArray[Any]) -> None:
         """Place the boundaries at quantiles, so that each bucket holds about as many training entities."""
         known = values[np.isfinite(values)]
         inner = np.linspace(0, 1, self._num_buckets + 1)[1:-1]
         boundaries = np.unique(np.quantile(known, inner)) if len(known) else np.array([0.0])
-        self._layer = tf.keras.layers.Discretization(bin_boundaries=boundaries.tolist())
+        self._layer = tf.keras.layers.Discretization(bin_boundaries=boundaries.tolist(), dtype=tf.float32)
         self.vocabulary_size = len(boundaries) + 2
 
     def call(self, values: tf.Tensor) -> tf.Tensor:
@@ -165,15 +170,14 @@ class NormalizedNumericEncoder(Encoder):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._layer = tf.keras.layers.Normalization(axis=None, mean=0.0, variance=1.0)
+        self._layer = tf.keras.layers.Normalization(axis=None, mean=0.0, variance=1.0, dtype=tf.float32)
 
     def adapt(self, values: NDArray[Any]) -> None:
         """Measure mean and variance of the known values."""
         known = values[np.isfinite(values)]
         if len(known):
-            self._layer = tf.keras.layers.Normalization(
-                axis=None, mean=float(known.mean()), variance=max(float(known.var()), 1e-12)
-            )
+            mean, variance = float(known.mean()), max(float(known.var()), 1e-12)
+            self._layer = tf.keras.layers.Normalization(axis=None, mean=mean, variance=variance, dtype=tf.float32)
 
     def call(self, values: tf.Tensor) -> tf.Tensor:
         """Normalise ``[batch]`` numbers; a missing one is the mean, 0."""
@@ -220,6 +224,8 @@ class TimestampEncoder(Encoder):
 
 def make_encoder(kind: Kind, config: FeaturesConfig, name: str) -> Encoder:
     """Choose the encoder of a column kind."""
+    # TensorFlow refuses spaces, signs and other scripts in the names of graph nodes; columns may have any name.
+    name = re.sub(r"[^A-Za-z0-9.-]+", "_", name).strip("_") or "column"
     match kind:
         case Kind.CATEGORICAL:
             return CategoricalEncoder(config, name=name)
@@ -261,4 +267,4 @@ def _frequent(values: NDArray[Any], config: FeaturesConfig) -> list[str]:
     order = order[counts[order] >= config.min_frequency][: config.max_vocabulary]
     kept = [str(v) for v in distinct[order] if v]
     # A lookup layer refuses an empty vocabulary; a word nobody writes keeps it valid and is never matched.
-    return kept or ["\x00"]
+    return kept or ["\x01"]

@@ -28,7 +28,7 @@ class FeaturePreprocessor(tf.keras.layers.Layer):
     """
 
     def __init__(self, id_name: str, columns: Mapping[str, FeatureColumn], config: FeaturesConfig) -> None:
-        super().__init__(name=f"{id_name}_preprocessor")
+        super().__init__(name=f"{id_name}_preprocessor", autocast=False)
         self.id_name = id_name
         self.encoders: dict[str, Encoder] = {id_name: IdEncoder(name=id_name)}
         for name, column in columns.items():

@@ -17,6 +17,8 @@ from recsys_tfrs.training.config import TrainingConfig
 
 Validate = Callable[[], Mapping[str, float]]
 
+_REMEDY = "Lower training.learning_rate, or check ratings and features for extreme values."
+
 
 class StopOnNaN(tf.keras.callbacks.Callback):
     """End the run at the first batch whose loss is not finite, before a checkpoint can take the damage in."""
@@ -35,8 +37,17 @@ class StopOnNaN(tf.keras.callbacks.Callback):
         if not np.isfinite(loss):
             raise TrainingError(
                 f"The loss became {loss} at batch {batch + 1} of epoch {self._epoch + 1}; the last checkpoint before "
-                "it is kept. Lower training.learning_rate, or check ratings and features for extreme values."
+                f"it is kept. {_REMEDY}"
             )
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Look at the weights: the last batch's loss may be finite and its gradient not."""
+        for weight in self.model.trainable_variables:
+            if not bool(tf.reduce_all(tf.math.is_finite(weight))):
+                raise TrainingError(
+                    f"The weights {weight.name} are no longer finite after epoch {epoch + 1}; the last checkpoint "
+                    f"before it is kept. {_REMEDY}"
+                )
 
 
 class Throughput(tf.keras.callbacks.Callback):

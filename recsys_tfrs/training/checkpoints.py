@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -88,7 +89,11 @@ class CheckpointStore:
         write_atomically(self._folder / f"{name}.json", json.dumps(asdict(state)))
         for old in self._folder.iterdir():
             keep = (name, f"best-{state.best_epoch:06d}")
-            if not old.name.startswith(keep):
+            if old.name.startswith(keep):
+                continue
+            if old.is_dir():  # what a kill in the middle of writing leaves behind
+                shutil.rmtree(old)
+            else:
                 old.unlink()
 
     def restore(self) -> LoopState:

@@ -1,0 +1,157 @@
+"""Users and items as an exported graph knows them: ids, encoded features, histories.
+
+Everything here is pinned to the CPU: string operations and hash tables have no GPU kernels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from recsys_tfrs.data.histories import Histories
+from recsys_tfrs.data.interactions import FeatureColumn
+from recsys_tfrs.features.preprocessing import FeaturePreprocessor
+from recsys_tfrs.schema import UNKNOWN
+from recsys_tfrs.serving.inputs import Input, Tensors
+
+CPU = "/cpu:0"
+
+
+class Strings(tf.Module):
+    """Strings by position and positions by string.
+
+    Args:
+      strings: ``[n + 1]`` distinct strings; position 0 is the unknown.
+
+    Attributes:
+      size: ``n + 1``.
+    """
+
+    def __init__(self, strings: NDArray[np.object_]) -> None:
+        super().__init__(name="strings")
+        self.size = len(strings)
+        with tf.device(CPU):
+            positions = tf.range(1, len(strings), dtype=tf.int32)
+            known = tf.lookup.KeyValueTensorInitializer(tf.constant(strings[1:], tf.string), positions)
+            self._positions = tf.lookup.StaticHashTable(known, UNKNOWN)
+            self._strings = tf.Variable(tf.constant(strings, tf.string), trainable=False)
+
+    def position(self, strings: tf.Tensor) -> tf.Tensor:
+        """Int32 positions of strings of any shape; 0 for what is not known."""
+        with tf.device(CPU):
+            return self._positions.lookup(strings)
+
+    def string(self, positions: tf.Tensor) -> tf.Tensor:
+        """Strings at positions of any shape."""
+        with tf.device(CPU):
+            return tf.gather(self._strings, positions)
+
+
+class Entities(tf.Module):
+    """The users or the items of a data set, those that training did not see included.
+
+    Args:
+      ids: ``[n + 1]`` external ids by internal id.
+      columns: side features by name.
+      preprocessor: the layer the model was trained with.
+
+    Attributes:
+      inputs: the raw columns a request may carry, by column name; the id is not among them.
+    """
+
+    def __init__(
+        self, ids: NDArray[np.object_], columns: dict[str, FeatureColumn], preprocessor: FeaturePreprocessor
+    ) -> None:
+        super().__init__(name=f"{preprocessor.id_name}s")
+        self.ids = Strings(ids)
+        self.inputs = {
+            name: Input(name, encoder.raw_dtype, encoder.raw_rank, encoder.missing)
+            for name, encoder in preprocessor.encoders.items()
+            if name != preprocessor.id_name
+        }
+        # Keras layers held as attributes would be exported with a function for each of their call modes: only what
+        # their operations refer to is held, the lookup tables.
+        self._encode: Callable[..., tf.Tensor] = lambda name, values: preprocessor.encoders[name](values)
+        self._tables = [m.lookup_table for m in preprocessor.submodules if hasattr(m, "lookup_table")]
+        with tf.device(CPU):
+            self._encoded = {
+                name: tf.Variable(encoded, trainable=False)
+                for name, encoded in preprocessor.table(ids, columns).items()
+            }
+
+    def encoded(self, ids: tf.Tensor, raw: Tensors) -> Tensors:
+        """Encoded columns of a batch, as the towers take them.
+
+        Args:
+          ids: ``[batch]`` internal ids; 0 has no features of its own.
+          raw: columns of the request; a value that is given there replaces the known one.
+        """
+        with tf.device(CPU):
+            columns = {name: tf.gather(table, ids) for name, table in self._encoded.items()}
+            for name, values in raw.items():
+                new = self._encode(name, values)
+                given = tf.reshape(is_given(values), [-1] + [1] * (new.shape.rank - 1))
+                columns[name] = tf.where(given, new, columns[name])
+            return columns
+
+    def encoded_ids(self, name: str, ids: tf.Tensor) -> tf.Tensor:
+        """One column, usually the id's own, for internal ids of any shape."""
+        with tf.device(CPU):
+            return tf.gather(self._encoded[name], ids)
+
+
+def is_given(values: tf.Tensor) -> tf.Tensor:
+    """``[batch]`` True for rows that hold anything but "" or NaN."""
+    given = values != "" if values.dtype == tf.string else ~tf.math.is_nan(values)
+    return tf.reduce_any(given, axis=1) if given.shape.rank == 2 else given
+
+
+class StoredHistories(tf.Module):
+    """The items of every user, and their ratings where there are any, so that a request need not carry them.
+
+    Args:
+      histories: items by user.
+      is_kept: False stores none of them.
+    """
+
+    def __init__(self, histories: Histories, is_kept: bool) -> None:
+        super().__init__(name="histories")
+        offsets = histories.offsets if is_kept else np.zeros_like(histories.offsets)
+        self.has_ratings = histories.ratings is not None
+        with tf.device(CPU):
+            self._offsets = tf.Variable(offsets, trainable=False)
+            self._items = tf.Variable(histories.items[: offsets[-1]], trainable=False)
+            if histories.ratings is not None:
+                self._ratings = tf.Variable(histories.ratings[: offsets[-1]], trainable=False)
+
+    def of(self, users: tf.Tensor) -> History:
+        """Items of ``[batch]`` internal user ids."""
+        with tf.device(CPU):
+            where = tf.ragged.range(tf.gather(self._offsets, users), tf.gather(self._offsets, users + 1))
+            items = where.with_flat_values(tf.gather(self._items, where.flat_values))
+            if not self.has_ratings:
+                return History(items, None)
+            return History(items, where.with_flat_values(tf.gather(self._ratings, where.flat_values)))
+
+
+class History(NamedTuple):
+    """What users have done, oldest first.
+
+    Attributes:
+      items: ``[batch, None]`` int32 internal item ids.
+      ratings: ``[batch, None]`` float32 aligned with `items`, or None where the data has none.
+    """
+
+    items: tf.RaggedTensor
+    ratings: tf.RaggedTensor | None
+
+    def then(self, other: History) -> History:
+        """Row by row, these items and after them the other's."""
+        items = tf.concat([self.items, other.items], axis=1)
+        if self.ratings is None or other.ratings is None:
+            return History(items, None)
+        return History(items, tf.concat([self.ratings, other.ratings], axis=1))

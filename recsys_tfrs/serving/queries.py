@@ -1,0 +1,150 @@
+"""A request's strings -> query and candidate vectors, exactly as training and evaluation compute them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import tensorflow as tf
+
+from recsys_tfrs.data.histories import Histories
+from recsys_tfrs.data.interactions import Interactions
+from recsys_tfrs.features.preprocessing import FeaturePreprocessor
+from recsys_tfrs.schema import ITEM_ID, UNKNOWN
+from recsys_tfrs.serving.entities import Entities, History, StoredHistories, is_given
+from recsys_tfrs.serving.inputs import Tensors
+
+_shared = tf.function(autograph=False, reduce_retracing=True)
+
+
+class ServableModel(Protocol):
+    """What the export needs of a retrieval model.
+
+    Attributes:
+      users, items: the preprocessing layers it was trained with.
+      query_tower, candidate_tower: Keras layers, which own the variables.
+    """
+
+    users: FeaturePreprocessor
+    items: FeaturePreprocessor
+    query_tower: Any
+    candidate_tower: Any
+
+    def encoded_query_vectors(
+        self, encoded: Tensors, history: tf.RaggedTensor, ratings: tf.RaggedTensor | None
+    ) -> tf.Tensor:
+        """``[batch, dim]`` from encoded user columns and histories of internal item ids, oldest first."""
+
+
+class Query(NamedTuple):
+    """A batch of requests, looked up.
+
+    Attributes:
+      users: ``[batch]`` internal user ids, 0 for the unknown.
+      encoded: user columns as the query tower takes them.
+      history: what enters the query.
+      seen: ``[batch, None]`` internal item ids known to be seen: what is stored and what the request says.
+    """
+
+    users: tf.Tensor
+    encoded: Tensors
+    history: History
+    seen: tf.RaggedTensor
+
+
+class Queries(tf.Module):
+    """Both towers behind strings.
+
+    The methods that several signatures share are functions of their own, so that the graph holds them once.
+
+    Args:
+      model: trained, both towers called at least once.
+      interactions: the data set, whose users and items the graph is to know.
+      histories: items of each user that stand in for a history the request leaves out.
+      store_histories: False forgets them, and every request carries its own.
+
+    Attributes:
+      users, items: what is known of them.
+      has_ratings: whether a history comes with ratings.
+    """
+
+    def __init__(
+        self, model: ServableModel, interactions: Interactions, histories: Histories, store_histories: bool
+    ) -> None:
+        super().__init__(name="queries")
+        self.users = Entities(interactions.user_ids, dict(interactions.user_features), model.users)
+        self.items = Entities(interactions.item_ids, dict(interactions.item_features), model.items)
+        self._histories = StoredHistories(histories, store_histories)
+        self.has_ratings = self._histories.has_ratings
+        # Functions, not layers: a layer held as an attribute would be exported whole, with its Python class. What a
+        # SavedModel must own is every variable its functions use.
+        self._weights = [*model.query_tower.variables, *model.candidate_tower.variables]
+        self._query_vectors: Callable[..., tf.Tensor] = lambda *query: model.encoded_query_vectors(*query)
+        self._candidate_vectors: Callable[..., tf.Tensor] = lambda encoded: model.candidate_tower(encoded)
+
+    @_shared
+    def known(self, user_ids: tf.Tensor) -> Query:
+        """Requests that carry a user id and nothing else."""
+        users = self.users.ids.position(user_ids)
+        history = self._histories.of(users)
+        return Query(users, self.users.encoded(users, {}), history, history.items)
+
+    @_shared
+    def look_up(self, user_ids: tf.Tensor, history: tf.Tensor, ratings: tf.Tensor, raw: Tensors) -> Query:
+        """Requests with everything they may carry.
+
+        Args:
+          user_ids: ``[batch]`` external user ids.
+          history: ``[batch, any]`` external item ids, oldest first, padded anywhere with "". A row that holds any
+            takes the place of the stored history in the query.
+          ratings: ``[batch, any]`` float32 ratings of those items, or one column for all; NaN where there is none.
+          raw: user columns by name.
+        """
+        users = self.users.ids.position(user_ids)
+        told = self._told(history, ratings)
+        stored = self._histories.of(users)
+        replaced = self._histories.of(tf.where(is_given(history), UNKNOWN, users))  # user 0 has no items
+        return Query(users, self.users.encoded(users, raw), replaced.then(told), stored.then(told).items)
+
+    def _told(self, history: tf.Tensor, ratings: tf.Tensor) -> History:
+        ids = self.items.ids.position(history)
+        known = ids != UNKNOWN
+        items = tf.ragged.boolean_mask(ids, known)
+        if not self.has_ratings:
+            return History(items, None)
+        width = tf.shape(ratings)[1]
+        check = tf.debugging.Assert(
+            (width == 1) | (width == tf.shape(ids)[1]),
+            [
+                "Ratings of a history must be as many as its items, or one, but the numbers are:",
+                width,
+                tf.shape(ids)[1],
+            ],
+        )
+        with tf.control_dependencies([check]):
+            rated = tf.broadcast_to(ratings, tf.shape(ids))
+        # An item without a rating counts as rated like the mean of the others.
+        is_rated = known & ~tf.math.is_nan(rated)
+        total = tf.reduce_sum(tf.where(is_rated, rated, 0.0), axis=1)
+        mean = tf.math.divide_no_nan(total, tf.math.count_nonzero(is_rated, axis=1, dtype=tf.float32))
+        return History(items, tf.ragged.boolean_mask(tf.where(is_rated, rated, mean[:, None]), known))
+
+    @_shared
+    def query_vectors(self, query: Query) -> tf.Tensor:
+        """``[batch, dim]`` float32."""
+        return tf.cast(self._query_vectors(query.encoded, query.history.items, query.history.ratings), tf.float32)
+
+    @_shared
+    def encoded_items(self, item_ids: tf.Tensor, raw: Tensors) -> Tensors:
+        """Item columns as the candidate tower takes them, from ``[batch]`` external ids and columns by name."""
+        return self.items.encoded(self.items.ids.position(item_ids), raw)
+
+    @_shared
+    def candidate_vectors(self, encoded: Tensors) -> tf.Tensor:
+        """``[batch, dim]`` float32 from encoded item columns."""
+        return tf.cast(self._candidate_vectors(encoded), tf.float32)
+
+    def encoded_history(self, query: Query) -> tf.RaggedTensor:
+        """``[batch, None]`` ids of the item id vocabulary."""
+        items = query.history.items
+        return items.with_flat_values(self.items.encoded_ids(ITEM_ID, items.flat_values))

@@ -19,6 +19,8 @@ from recsys_tfrs.data.timestamps import to_seconds
 from recsys_tfrs.errors import DataError, UsageError
 from recsys_tfrs.schema import Kind
 
+_BUCKETS = 1 << 24
+
 Duplicates = Literal["keep-last", "keep-first", "keep-all", "error"]
 
 
@@ -129,11 +131,14 @@ def _kept_rows(
         return None, None
     pairs = raw.users.astype(np.int64) * len(raw.item_ids) + raw.items
     ordered = np.sort(pairs)
-    if not (ordered[1:] == ordered[:-1]).any():
+    repeated = ordered[1:][ordered[1:] == ordered[:-1]]
+    if not len(repeated):
         return None, None
-    order = np.argsort(pairs)
-    twice = pairs[order[1:]] == pairs[order[:-1]]
-    candidates = np.sort(order[np.append(twice, False) | np.append(False, twice)])
+    # Searching all pairs among the repeated ones is slow: a table over their low bits leaves few to search.
+    likely = np.zeros(_BUCKETS, dtype=bool)
+    likely[repeated % _BUCKETS] = True
+    candidates = np.flatnonzero(likely[pairs % _BUCKETS])
+    candidates = candidates[is_member(pairs[candidates], repeated)]
     if duplicates == "error":
         first = candidates[0]
         again = np.flatnonzero(pairs == pairs[first])[1]

@@ -15,6 +15,9 @@ from recsys_tfrs.index.interface import NO_CANDIDATE, checked_vectors
 #: Scores held at once, 128 MB of float32; larger batches are scored block by block.
 BLOCK_SCORES = 1 << 25
 
+#: Where so many queries fit a block, blocks are not provided for, which halves the graph.
+LARGEST_BATCH = 1 << 14
+
 
 class ExactIndex(tf.Module):
     """All dot products and the largest of them (see `recsys_tfrs.index.interface.Index`).
@@ -56,6 +59,8 @@ class ExactIndex(tf.Module):
             excluded = tf.zeros(tf.stack([batch, 0]), tf.int32)
         rows = max(1, BLOCK_SCORES // (self.num_items + 1))
         k = tf.convert_to_tensor(k, tf.int32)
+        if rows >= LARGEST_BATCH:
+            return self._search(queries, k, excluded, allowed)
         scores, ids = tf.cond(
             batch <= rows,
             lambda: self._search(queries, k, excluded, allowed),

@@ -151,7 +151,14 @@ class History(NamedTuple):
 
     def then(self, other: History) -> History:
         """Row by row, these items and after them the other's."""
-        items = tf.concat([self.items, other.items], axis=1)
-        if self.ratings is None or other.ratings is None:
-            return History(items, None)
-        return History(items, tf.concat([self.ratings, other.ratings], axis=1))
+        # One sort by row serves items and ratings alike; it is stable, so what stood first stays first.
+        rows = tf.concat([self.items.value_rowids(), other.items.value_rowids()], 0)
+        order = tf.argsort(rows, stable=True)
+        rows = tf.gather(rows, order)
+
+        def merged(first: tf.RaggedTensor, second: tf.RaggedTensor) -> tf.RaggedTensor:
+            values = tf.gather(tf.concat([first.flat_values, second.flat_values], 0), order)
+            return tf.RaggedTensor.from_value_rowids(values, rows, self.items.nrows(), validate=False)
+
+        both = self.ratings is not None and other.ratings is not None
+        return History(merged(self.items, other.items), merged(self.ratings, other.ratings) if both else None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import tensorflow as tf
@@ -43,19 +42,20 @@ class Query(NamedTuple):
       users: ``[batch]`` internal user ids, 0 for the unknown.
       encoded: user columns as the query tower takes them.
       history: what enters the query.
-      seen: ``[batch, None]`` internal item ids known to be seen: what is stored and what the request says.
+      seen: ``[batch, any]`` internal item ids known to be seen, 0 for none: what is stored and what the request says.
     """
 
     users: tf.Tensor
     encoded: Tensors
     history: History
-    seen: tf.RaggedTensor
+    seen: tf.Tensor
 
 
-class Queries(tf.Module):
+class Queries:
     """Both towers behind strings.
 
-    The methods that several signatures share are functions of their own, so that the graph holds them once.
+    The methods that several signatures share are functions of their own, so that the graph holds them once. The class
+    is no `tf.Module`, or each of them would be exported a second time, and every layer with its Python class.
 
     Args:
       model: trained, both towers called at least once.
@@ -66,28 +66,26 @@ class Queries(tf.Module):
     Attributes:
       users, items: what is known of them.
       has_ratings: whether a history comes with ratings.
+      resources: variables and tables that a SavedModel with these functions must own.
     """
 
     def __init__(
         self, model: ServableModel, interactions: Interactions, histories: Histories, store_histories: bool
     ) -> None:
-        super().__init__(name="queries")
         self.users = Entities(interactions.user_ids, dict(interactions.user_features), model.users)
         self.items = Entities(interactions.item_ids, dict(interactions.item_features), model.items)
         self._histories = StoredHistories(histories, store_histories)
         self.has_ratings = self._histories.has_ratings
-        # Functions, not layers: a layer held as an attribute would be exported whole, with its Python class. What a
-        # SavedModel must own is every variable its functions use.
-        self._weights = [*model.query_tower.variables, *model.candidate_tower.variables]
-        self._query_vectors: Callable[..., tf.Tensor] = lambda *query: model.encoded_query_vectors(*query)
-        self._candidate_vectors: Callable[..., tf.Tensor] = lambda encoded: model.candidate_tower(encoded)
+        self._model = model
+        weights = [*model.query_tower.variables, *model.candidate_tower.variables]
+        self.resources = [self.users, self.items, self._histories, *weights]
 
     @_shared
     def known(self, user_ids: tf.Tensor) -> Query:
         """Requests that carry a user id and nothing else."""
         users = self.users.ids.position(user_ids)
         history = self._histories.of(users)
-        return Query(users, self.users.encoded(users, {}), history, history.items)
+        return Query(users, self.users.encoded(users, {}), history, history.items.to_tensor())
 
     @_shared
     def look_up(self, user_ids: tf.Tensor, history: tf.Tensor, ratings: tf.Tensor, raw: Tensors) -> Query:
@@ -101,13 +99,13 @@ class Queries(tf.Module):
           raw: user columns by name.
         """
         users = self.users.ids.position(user_ids)
-        told = self._told(history, ratings)
-        stored = self._histories.of(users)
-        replaced = self._histories.of(tf.where(is_given(history), UNKNOWN, users))  # user 0 has no items
-        return Query(users, self.users.encoded(users, raw), replaced.then(told), stored.then(told).items)
-
-    def _told(self, history: tf.Tensor, ratings: tf.Tensor) -> History:
         ids = self.items.ids.position(history)
+        seen = tf.concat([self._histories.of(users).items.to_tensor(), ids], axis=1)
+        replaced = self._histories.of(tf.where(is_given(history), UNKNOWN, users))  # user 0 has no items
+        return Query(users, self.users.encoded(users, raw), replaced.then(self._told(ids, ratings)), seen)
+
+    def _told(self, ids: tf.Tensor, ratings: tf.Tensor) -> History:
+        """``[batch, any]`` internal item ids, 0 for none, and their ratings, as a history."""
         known = ids != UNKNOWN
         items = tf.ragged.boolean_mask(ids, known)
         if not self.has_ratings:
@@ -132,7 +130,7 @@ class Queries(tf.Module):
     @_shared
     def query_vectors(self, query: Query) -> tf.Tensor:
         """``[batch, dim]`` float32."""
-        return tf.cast(self._query_vectors(query.encoded, query.history.items, query.history.ratings), tf.float32)
+        return tf.cast(self._model.encoded_query_vectors(query.encoded, *query.history), tf.float32)
 
     @_shared
     def encoded_items(self, item_ids: tf.Tensor, raw: Tensors) -> Tensors:
@@ -142,7 +140,7 @@ class Queries(tf.Module):
     @_shared
     def candidate_vectors(self, encoded: Tensors) -> tf.Tensor:
         """``[batch, dim]`` float32 from encoded item columns."""
-        return tf.cast(self._candidate_vectors(encoded), tf.float32)
+        return tf.cast(self._model.candidate_tower(encoded), tf.float32)
 
     def encoded_history(self, query: Query) -> tf.RaggedTensor:
         """``[batch, None]`` ids of the item id vocabulary."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
@@ -46,13 +47,14 @@ class RetrievalSignatures(tf.Module):
     ) -> None:
         super().__init__(name="retrieval")
         self._queries = Queries(model, interactions, histories, store_histories)
-        self._index = index
+        self._resources = [*self._queries.resources, index]
         self._filters = ItemFilters(interactions.item_features)
         with tf.device(CPU):
             self._titles = tf.Variable(tf.constant(interactions.titles, tf.string), trainable=False)
         self._max_k = max_k
         self._default_k = default_k
-        self._find = tf.function(index.search, autograph=False, reduce_retracing=True)
+        find = tf.function(index.search, autograph=False, reduce_retracing=True)
+        self._find: Callable[..., Any] = lambda *query: find(*query)  # see `Queries` on what is no attribute
         taken = {*_RESERVED, *self._filters.inputs}
         self._user_columns = _renamed(self._queries.users.inputs, "user", taken)
         self._item_columns = _renamed(self._queries.items.inputs, "item", taken | set(self._user_columns))
@@ -96,14 +98,14 @@ class RetrievalSignatures(tf.Module):
         """
         query = self._query(inputs)
         excluded = self._queries.items.ids.position(inputs[EXCLUDE])
-        seen = query.seen.to_tensor() * tf.cast(inputs[EXCLUDE_HISTORY], tf.int32)[:, None]
+        seen = query.seen * tf.cast(inputs[EXCLUDE_HISTORY], tf.int32)[:, None]
         excluded = tf.concat([excluded, seen], axis=1)
         return self._search(query, self._checked(inputs[K]), excluded, inputs)
 
     def recommend_user(self, inputs: Tensors) -> Tensors:
         """`recommend` by user id alone: unseen items, the default number."""
         query = self._queries.known(inputs[USER_ID])
-        return self._search(query, self._default_lengths(inputs[USER_ID]), query.seen.to_tensor())
+        return self._search(query, self._default_lengths(inputs[USER_ID]), query.seen)
 
     def recommend_history(self, inputs: Tensors) -> Tensors:
         """`recommend` for somebody known by a history alone."""
@@ -111,7 +113,7 @@ class RetrievalSignatures(tf.Module):
         rows = tf.shape(history)[0]
         columns = {name: declared.not_given(rows) for name, (_, declared) in self._user_columns.items()}
         query = self._query({USER_ID: tf.fill([rows], ""), HISTORY: history, **columns})
-        return self._search(query, self._default_lengths(history), query.seen.to_tensor())
+        return self._search(query, self._default_lengths(history), query.seen)
 
     def embed_query(self, inputs: Tensors) -> Tensors:
         """``embedding`` ``[batch, dim]`` of whoever a request describes."""

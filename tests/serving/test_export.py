@@ -3,11 +3,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -49,7 +51,9 @@ def scann_path(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path |
     if sys.platform != "linux":
         return None
     index = ScannIndex(world.vectors, kind="scann-flat")
-    return world.export(tmp_path_factory.mktemp("scann"), index=index, max_k=20, default_k=4)
+    with pytest.MonkeyPatch.context() as patch:
+        only(patch, "recommend_user")
+        return world.export(tmp_path_factory.mktemp("scann"), index=index, max_k=20, default_k=4)
 
 
 def test_a_fresh_process_with_tensorflow_alone_answers_the_same(world: World, scann_path: Path | None) -> None:
@@ -134,15 +138,20 @@ def test_the_vocabulary_hash_sees_where_ids_begin_and_end() -> None:
     assert vocabulary_hash(["a", "bc"]) != vocabulary_hash(["ab", "c"])
 
 
+def only(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    """Export these signatures only, for speed."""
+    everything: Callable[..., dict[str, Any]] = export_module.RetrievalSignatures.functions
+    monkeypatch.setattr(
+        export_module.RetrievalSignatures, "functions", lambda self: {name: everything(self)[name] for name in names}
+    )
+
+
 class TestFolders:
     @pytest.fixture(autouse=True)
-    def _quick(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Save two signatures only: these tests are about folders."""
-        everything: Callable[..., dict[str, Any]] = export_module.RetrievalSignatures.functions
-        keep = ("serving_default", "recommend_user")
-        monkeypatch.setattr(
-            export_module.RetrievalSignatures, "functions", lambda self: {k: everything(self)[k] for k in keep}
-        )
+    def _quick(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Copy the finished export instead of tracing it again: these tests are about folders."""
+        monkeypatch.setattr(export_module, "RetrievalSignatures", MagicMock())
+        monkeypatch.setattr(tf.saved_model, "save", lambda module, work, **_: shutil.copytree(world.path, work))
 
     def test_the_next_free_number_or_the_one_asked_for(self, world: World, tmp_path: Path) -> None:
         folder = tmp_path / "model"
@@ -169,7 +178,7 @@ class TestFolders:
         self, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def full(work: Path) -> None:
-            assert (work / "saved_model.pb").exists()
+            assert (work / MANIFEST).exists()
             raise OSError(28, "No space left on device")
 
         monkeypatch.setattr(export_module, "_flush", full)
@@ -177,21 +186,35 @@ class TestFolders:
             world.export(tmp_path)
         assert list(tmp_path.iterdir()) == []
 
-    def test_without_stored_histories_a_request_carries_its_own(self, world: World, tmp_path: Path) -> None:
-        loaded = tf.saved_model.load(str(world.export(tmp_path, store_histories=False)))
-        stored = world.call("serving_default", user_id=["u1"], k=8)
-        told = call(loaded, "serving_default", user_id=["u1"], k=8, history=[["i1", "i2", "i3", "i5"]])
-        assert told["item_id"].tolist() == stored["item_id"].tolist()
-        alone = call(loaded, "serving_default", user_id=["u1"], k=8)
-        assert sorted(alone["item_id"][0]) == [f"i{i}" for i in range(1, 9)]
+
+def test_without_stored_histories_a_request_carries_its_own(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    only(monkeypatch, "serving_default")
+    loaded = tf.saved_model.load(str(world.export(tmp_path, store_histories=False)))
+    stored = world.call("serving_default", user_id=["u1"], k=8)
+    told = call(
+        loaded,
+        "serving_default",
+        user_id=["u1"],
+        k=8,
+        history=[["i1", "i2", "i3", "i5"]],
+        history_rating=[[5, 1, 4, 2]],
+    )
+    assert told["item_id"].tolist() == stored["item_id"].tolist()
+    alone = call(loaded, "serving_default", user_id=["u1"], k=8)
+    assert sorted(alone["item_id"][0]) == [f"i{i}" for i in range(1, 9)]
 
 
-def test_a_column_named_as_an_input_gets_its_side_in_front(untitled: Interactions, tmp_path: Path) -> None:
+def test_a_column_named_as_an_input_gets_its_side_in_front(
+    untitled: Interactions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from recsys_tfrs.data.histories import build_histories
     from recsys_tfrs.features.config import FeaturesConfig
     from recsys_tfrs.index.exact import ExactIndex
     from recsys_tfrs.models.two_tower import Config, build
 
+    only(monkeypatch, "serving_default", "embed_query")
     histories = build_histories(untitled, np.arange(13))
     model = build(Config(dim=4), FeaturesConfig(min_frequency=1), untitled, histories, seed=0)
     path = export_module.export_retrieval(

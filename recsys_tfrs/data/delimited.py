@@ -250,7 +250,7 @@ class _Reader:
         if layout.rating is not None:
             column = table.column(layout.rating)
             ratings = column.to_numpy()
-            if column.null_count or not np.isfinite(ratings).all():
+            if not np.isfinite(ratings).all():  # also false for what is missing
                 raise ValueError("a rating is missing or not finite")
         if layout.timestamp is not None:
             times = np.concatenate([np.empty(0, np.int64), *map(raw_times, table.column(layout.timestamp).chunks)])

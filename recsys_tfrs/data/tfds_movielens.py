@@ -63,14 +63,10 @@ def downloaded_zips(dataset: str) -> list[Path]:
     return sorted(path for path in found if path.parent.name != "manual")
 
 
-def prepared_folder(dataset: str) -> Path | None:
-    """The newest prepared version of the ratings, found without importing TensorFlow."""
-    config = data_home() / "movielens" / f"{_version(dataset)}-ratings"
+def prepared_folder(dataset: str, table: str = "ratings") -> Path | None:
+    """The newest prepared version of a table, found without importing TensorFlow."""
+    config = data_home() / "movielens" / f"{dataset.removeprefix('movielens-')}-{table}"
     return max((info.parent for info in config.glob("*/dataset_info.json")), default=None)
-
-
-def _version(dataset: str) -> str:
-    return dataset.removeprefix("movielens-")
 
 
 def check_reachable(dataset: str, timeout: float) -> None:
@@ -126,18 +122,23 @@ def download(dataset: str, timeout: float) -> Path:
 
 
 def load_prepared(dataset: str, policy: Policy) -> Interactions:
-    """The prepared data set, in the order TensorFlow Datasets shuffled it into."""
-    config = f"movielens/{_version(dataset)}"
+    """The prepared data set, in the order TensorFlow Datasets shuffled it into.
+
+    Raises:
+      DatasetNotFoundError: it is not prepared.
+    """
+    folder = prepared_folder(dataset)
+    if folder is None:
+        raise DatasetNotFoundError(f"{dataset} is not prepared in {data_home()}.")
+    movies_folder = prepared_folder(dataset, "movies")
     with _quiet_tfds() as tfds:
-        builder = tfds.builder(f"{config}-ratings", data_dir=str(data_home()))
-        genres = builder.info.features["movie_genres"].feature.names
-        movies = None
-        if list(data_home().glob(f"{config}-movies/*/dataset_info.json")):
-            movies = _batches(tfds.builder(f"{config}-movies", data_dir=str(data_home())))
-        interactions = from_records(dataset, _batches(builder), genres, policy, movies=movies)
+        ratings = tfds.builder_from_directory(str(folder))
+        genres = ratings.info.features["movie_genres"].feature.names
+        movies = None if movies_folder is None else _batches(tfds.builder_from_directory(str(movies_folder)))
+        interactions = from_records(dataset, _batches(ratings), genres, policy, movies=movies)
     return interactions.with_notes(
-        f"{dataset} was read from {prepared_folder(dataset)}: its rows are in TensorFlow Datasets' order and without "
-        "official folds, so random splits differ from those of the official zip."
+        f"{dataset} was read from {folder}: its rows are in TensorFlow Datasets' order and without official folds, so "
+        "random splits differ from those of the official zip."
     )
 
 

@@ -46,7 +46,7 @@ def test_rows_and_types(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "values", "expected"),
     [
-        ("user", pa.array([7.0, 8.0, 7.0]), ["7", "8"]),  # whole floats lose their .0
+        ("user", pa.array([12345678.0, 8.0, 8.0]), ["12345678", "8"]),  # whole floats lose their .0
         ("user", pa.array(["7.5", "x", "x"], pa.large_string()), ["7.5", "x"]),
         ("user", pa.DictionaryArray.from_arrays(pa.array([1, 0, 1]), pa.array(["p", "q", "unused"])), ["q", "p"]),
     ],
@@ -81,7 +81,11 @@ def test_several_files_and_several_batches_read_as_one(tmp_path: Path, monkeypat
         ("ts", pa.array([1, -1, 2], pa.date32())),
     ],
 )
-def test_bad_rows_are_named_or_skipped(tmp_path: Path, name: str, values: pa.Array) -> None:
+@pytest.mark.parametrize("batch_rows", [1, 3])
+def test_bad_rows_are_named_or_skipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, values: pa.Array, batch_rows: int
+) -> None:
+    monkeypatch.setattr(parquet_rows, "_BATCH_ROWS", batch_rows)
     # The good rows around the bad one must still hold two users.
     table = TABLE.set_column(0, "user", pa.array([1, 3, 2])) if name != "user" else TABLE
     table = table.set_column(table.column_names.index(name), name, values)

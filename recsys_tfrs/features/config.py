@@ -26,5 +26,5 @@ class FeaturesConfig(Section):
     numeric: Literal["buckets", "normalized"] = Field(
         "buckets", description="Numbers as quantile buckets, or with mean 0 and variance 1."
     )
-    numeric_buckets: int = Field(10, ge=2, description="Quantile buckets of a numeric column.")
+    numeric_buckets: int = Field(20, ge=2, description="Quantile buckets of a numeric column.")
     max_history: int = Field(1_000, ge=1, description="Newest items kept of a user's history.")

@@ -36,11 +36,9 @@ class SummedFeatures(tf.keras.layers.Layer):
         for column, encoder in encoders.items():
             self._first_row[column] = rows
             rows += encoder.vocabulary_size if self._is_ids[column] else encoder.width
-        self.table = self.add_weight(
-            name="table",
-            shape=(rows, dim),
-            initializer=tf.keras.initializers.RandomNormal(stddev=scale, seed=seed),
-        )
+        if rows:
+            initial = tf.keras.initializers.RandomNormal(stddev=scale, seed=seed)
+            self.table = self.add_weight(name="table", shape=(rows, dim), initializer=initial)
 
     def call(self, encoded: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """Embed a batch of encoded columns; without any column, the sum is 0."""
@@ -52,6 +50,9 @@ class SummedFeatures(tf.keras.layers.Layer):
 
     def matrix(self, encoded: Mapping[str, tf.Tensor]) -> tf.SparseTensor:
         """Entities as rows of a ``[num_entities, table rows]`` sparse matrix, for `embed`."""
+        if not self._first_row:
+            num_entities = tf.shape(next(iter(encoded.values())), out_type=tf.int64)[0]
+            return tf.SparseTensor(tf.zeros([0, 2], tf.int64), tf.zeros([0]), tf.stack([num_entities, 0]))
         rows, weights = self._rows_and_weights(encoded)
         used = tf.where(weights != 0)
         columns = tf.cast(tf.gather_nd(rows, used), tf.int64)
@@ -64,6 +65,8 @@ class SummedFeatures(tf.keras.layers.Layer):
 
     def embed(self, matrix: tf.SparseTensor) -> tf.Tensor:
         """``[num_entities, dim]``, equal to calling the layer on the columns `matrix` was made from."""
+        if not self._first_row:
+            return tf.zeros([], self.compute_dtype)
         return tf.cast(tf.sparse.sparse_dense_matmul(matrix, self.table), self.compute_dtype)
 
     def _rows_and_weights(self, encoded: Mapping[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:

@@ -27,7 +27,7 @@ from recsys_tfrs.layers.mlp import ResidualMLP
 from recsys_tfrs.objectives.frequency import StreamedFrequency
 from recsys_tfrs.objectives.hiding import Hidden, ages, hide_any, hide_newest
 from recsys_tfrs.objectives.softmax import FullSoftmax, InBatchSoftmax
-from recsys_tfrs.schema import ITEM_ID, USER_ID, SplitMethod
+from recsys_tfrs.schema import ITEM_ID, USER_ID
 
 #: Above this catalogue `objective = "auto"` scores the items of the batch instead of all items.
 _LARGEST_FULL_SOFTMAX = 100_000
@@ -43,9 +43,10 @@ class Config(Section):
     initial_scale: float = Field(0.02, gt=0, description="Standard deviation of the initial embeddings.")
     hide: Literal["auto", "any", "newest"] = Field(
         "auto",
-        description="Items hidden from the query in training: any, or the newest; auto: as the split withholds them.",
+        description="Items hidden from the query in training: any of a user's, or his newest, which makes the model "
+        "attend to what came last; auto: both are tried and validation decides.",
     )
-    hide_rate: float = Field(0.7, ge=0, lt=1, description="Share of a history hidden under `any`.")
+    hide_rate: float = Field(0.6, ge=0, lt=1, description="Share of a history hidden under `any`.")
     newest_share: float = Field(0.5, ge=0, le=1, description="Share of rows under `newest` whose end is hidden.")
     newest_hide_rate: float = Field(0.3, ge=0, lt=1, description="Share hidden of what comes before that end.")
     newest_horizon: float = Field(10.0, gt=0, description="Items after which a target counts a third, under `newest`.")
@@ -53,37 +54,44 @@ class Config(Section):
         20.0, ge=0, description="Extra weight of the newest item of a history, under `newest`."
     )
     recency_items: float = Field(5.0, gt=0, description="Items over which that extra weight falls to a third.")
-    rating_weight: float = Field(0.3, ge=0, description="History items weigh exp(this x (rating - user's mean)).")
-    target_rating_weight: float = Field(0.2, ge=0, description="The same for the items to predict.")
+    rating_weight: float = Field(
+        0.34,
+        ge=0,
+        description="History items weigh exp(this x (rating - user's mean) / standard deviation of ratings).",
+    )
+    target_rating_weight: float = Field(0.22, ge=0, description="The same for the items to predict.")
     empty_history: float = Field(0.02, ge=0, lt=1, description="Share of rows trained as if there were no history.")
     user_id: bool = Field(True, description="Give each user a vector of his own beside his history.")
-    user_id_dropout: float = Field(0.5, ge=0, lt=1, description="Share of rows trained as if the user were new.")
+    user_id_dropout: float = Field(0.2, ge=0, lt=1, description="Share of rows trained as if the user were new.")
     objective: Literal["auto", "full-softmax", "in-batch"] = Field(
         "auto", description="Negatives: the whole catalogue, or the batch's items; auto goes by the catalogue's size."
     )
     log_q: bool = Field(True, description="Correct in-batch negatives for how often items are drawn.")
 
-    def for_split(self, method: SplitMethod) -> Config:
-        """The same with `hide` decided: the newest items where the split withholds by time, else any."""
+    def variants(self, has_times: bool) -> dict[str, Config]:
+        """The settings that validation chooses from, by name; one unless `hide` is left to it."""
         if self.hide != "auto":
-            return self
-        by_time = method in (SplitMethod.TEMPORAL, SplitMethod.LEAVE_LAST_OUT)
-        return self.model_copy(update={"hide": "newest" if by_time else "any"})
+            return {self.hide: self}
+        ways: tuple[Literal["any", "newest"], ...] = ("any", "newest") if has_times else ("any",)
+        return {way: self.model_copy(update={"hide": way}) for way in ways}
 
 
 class QueryTower(tf.keras.layers.Layer):
     """User id, user features and history -> query vectors.
 
-    What is known of a user counts as one more item of his history: it decides while there is none, and gives way as
-    the history grows.
+    What is known of a user beside his id counts as one more item of his history: it decides while there is none, and
+    gives way as the history grows. The sum is divided by the square root of the number of items, so that long and
+    short histories weigh alike against the user's own vector.
     """
 
     def __init__(self, config: Config, users: FeaturePreprocessor, num_history_ids: int, seed: int) -> None:
         super().__init__(name="query_tower")
         self._config = config
         scale = config.initial_scale
-        encoders = {n: e for n, e in users.encoders.items() if n != USER_ID or config.user_id}
-        self._features = SummedFeatures(encoders, config.dim, seed=seed, scale=scale, name="user_features")
+        columns = {name: encoder for name, encoder in users.encoders.items() if name != USER_ID}
+        own = {USER_ID: users.encoders[USER_ID]} if config.user_id else {}
+        self._features = SummedFeatures(columns, config.dim, seed=seed, scale=scale / 2, name="user_features")
+        self._own = SummedFeatures(own, config.dim, seed=seed + 50, scale=scale / 5, name="user_vectors")
         self._history = HistoryBag(num_history_ids, config.dim, seed=seed + 100, scale=scale)
         # What to ask for when nothing is known of a user; it ends up close to what is popular.
         self._anyone = self.add_weight(
@@ -106,7 +114,8 @@ class QueryTower(tf.keras.layers.Layer):
         Args:
           encoded: output of the users' preprocessing layer.
           history: ``[batch, None]`` ids of the items' id vocabulary, oldest first.
-          deviation: ``[num_values]`` rating of each item minus its user's mean; None: no item stands out.
+          deviation: ``[num_values]`` rating of each item minus its user's mean, in standard deviations; None: no item
+            stands out.
           age: ``[num_values]`` items that came after each item, see `hiding.ages`; None: nothing is missing.
           kept: ``[batch]`` float32, 0 for rows whose history shall not be seen; None: all are.
         """
@@ -119,30 +128,42 @@ class QueryTower(tf.keras.layers.Layer):
             weights *= 1.0 + c.recency_boost * tf.exp(-tf.maximum(age, 0.0) / c.recency_items)
         if kept is not None:
             weights *= tf.gather(kept, history.value_rowids())
-        query = self._mlp(self._history(history, weights) + self._features(encoded) + self._anyone)
+        count = tf.cast(history.row_lengths(), tf.float32)[:, None]
+        known = (self._history(history, weights) + self._features(encoded) + self._anyone) * tf.math.rsqrt(1.0 + count)
+        query = self._mlp(known + self._own(encoded))
         return tf.math.l2_normalize(query, axis=1) if c.normalize else query
 
 
 class CandidateTower(tf.keras.layers.Layer):
-    """Item id and item features -> candidate vectors."""
+    """Item id and item features -> candidate vectors.
+
+    Attributes:
+      ids, columns: sums of the embeddings of the id and of the other columns.
+    """
 
     def __init__(self, config: Config, items: FeaturePreprocessor, seed: int) -> None:
         super().__init__(name="candidate_tower")
-        self._config = config
-        self.features = SummedFeatures(
-            items.encoders, config.dim, seed=seed, scale=config.initial_scale, name="item_features"
-        )
+        self._normalize = config.normalize
+        scale = config.initial_scale
+        columns = {name: encoder for name, encoder in items.encoders.items() if name != ITEM_ID}
+        own = {ITEM_ID: items.encoders[ITEM_ID]}
+        self.ids = SummedFeatures(own, config.dim, seed=seed, scale=scale, name="item_vectors")
+        self.columns = SummedFeatures(columns, config.dim, seed=seed + 50, scale=scale / 2, name="item_features")
 
     def call(self, encoded: dict[str, tf.Tensor]) -> tf.Tensor:
         """Return ``[batch, dim]`` candidate vectors from the output of the items' preprocessing layer."""
-        return self._finish(self.features(encoded))
+        return self._finish(self.ids(encoded) + self.columns(encoded))
 
-    def catalogue(self, matrix: tf.SparseTensor) -> tf.Tensor:
-        """Return ``[num_items + 1, dim]`` vectors of all items from their ``features.matrix``."""
-        return self._finish(self.features.embed(matrix))
+    def matrices(self, encoded: dict[str, tf.Tensor]) -> tuple[tf.SparseTensor, tf.SparseTensor]:
+        """A fixed set of items, prepared for `catalogue`."""
+        return self.ids.matrix(encoded), self.columns.matrix(encoded)
+
+    def catalogue(self, matrices: tuple[tf.SparseTensor, tf.SparseTensor]) -> tf.Tensor:
+        """Return ``[num_items, dim]`` vectors, equal to calling the tower on the columns behind `matrices`."""
+        return self._finish(self.ids.embed(matrices[0]) + self.columns.embed(matrices[1]))
 
     def _finish(self, candidates: tf.Tensor) -> tf.Tensor:
-        return tf.math.l2_normalize(candidates, axis=1) if self._config.normalize else candidates
+        return tf.math.l2_normalize(candidates, axis=1) if self._normalize else candidates
 
 
 class TwoTowerModel(tfrs.Model):
@@ -151,6 +172,8 @@ class TwoTowerModel(tfrs.Model):
     Attributes:
       users, items: preprocessing layers, adapted on training rows.
       query_tower, candidate_tower: the towers.
+      max_history: newest items of a history that enter the query.
+      rating_deviation: standard deviation of the training ratings.
     """
 
     def __init__(
@@ -160,9 +183,11 @@ class TwoTowerModel(tfrs.Model):
         items: FeaturePreprocessor,
         interactions: Interactions,
         max_history: int,
+        rating_deviation: float,
         seed: int,
     ) -> None:
         super().__init__(name="two_tower")
+        self.rating_deviation = rating_deviation
         self._config = config
         self.max_history = max_history
         self._num_items = interactions.num_items
@@ -171,7 +196,7 @@ class TwoTowerModel(tfrs.Model):
         self._item_table = items.table(interactions.item_ids, interactions.item_features)
         self.query_tower = QueryTower(config, users, items.encoders[ITEM_ID].vocabulary_size, seed)
         self.candidate_tower = CandidateTower(config, items, seed + 1_000)
-        self._catalogue = self.candidate_tower.features.matrix(self._item_table)
+        self._catalogue = self.candidate_tower.matrices(self._item_table)
         self._full = config.objective == "full-softmax" or (
             config.objective == "auto" and interactions.num_items <= _LARGEST_FULL_SOFTMAX
         )
@@ -184,7 +209,7 @@ class TwoTowerModel(tfrs.Model):
         positives: tf.RaggedTensor = inputs["positives"]
         seed = inputs["seed"]
         hidden = self._hide(positives, seed)
-        deviation = _rating_deviation(positives, inputs.get("ratings"))
+        deviation = self._deviation(positives, inputs.get("ratings"))
         queries = self.query_tower(
             self._encoded_users(inputs["user"], seed),
             self._history_ids(tf.ragged.boolean_mask(positives, positives.with_flat_values(hidden.visible))),
@@ -236,7 +261,7 @@ class TwoTowerModel(tfrs.Model):
     ) -> tf.Tensor:
         """As `query_vectors`, of users whose columns are encoded already: new ones, in an exported graph."""
         newest = history[:, -self.max_history :]
-        deviation = history.with_flat_values(_rating_deviation(history, ratings))[:, -self.max_history :]
+        deviation = history.with_flat_values(self._deviation(history, ratings))[:, -self.max_history :]
         return self.query_tower(encoded, self._history_ids(newest), deviation.flat_values)
 
     def candidate_vectors(self) -> tf.Tensor:
@@ -256,19 +281,19 @@ class TwoTowerModel(tfrs.Model):
         """Internal item ids -> ids of the items' id vocabulary, in which items unseen in training are 0."""
         return history.with_flat_values(tf.gather(self._item_table[ITEM_ID], history.flat_values))
 
+    def _deviation(self, history: tf.RaggedTensor, ratings: tf.RaggedTensor | None) -> tf.Tensor:
+        """``[num_values]`` rating minus the user's mean, in standard deviations; 0 where there are no ratings."""
+        if ratings is None:
+            return tf.zeros_like(history.flat_values, tf.float32)
+        rows, count = ratings.value_rowids(), tf.cast(ratings.row_lengths(), tf.float32)
+        total = tf.math.unsorted_segment_sum(ratings.flat_values, rows, ratings.nrows())
+        mean = tf.gather(tf.math.divide_no_nan(total, count), rows)
+        return (ratings.flat_values - mean) / self.rating_deviation
+
     def _encoded_users(self, users: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
         encoded = {name: tf.gather(table, users) for name, table in self._user_table.items()}
         keep = keep_mask(tf.shape(users), self._config.user_id_dropout, seed, salt=2)
         return {**encoded, USER_ID: tf.where(keep, encoded[USER_ID], 0)}
-
-
-def _rating_deviation(history: tf.RaggedTensor, ratings: tf.RaggedTensor | None) -> tf.Tensor:
-    """``[num_values]`` rating minus the user's mean; 0 where there are no ratings."""
-    if ratings is None:
-        return tf.zeros_like(history.flat_values, tf.float32)
-    rows, count = ratings.value_rowids(), tf.cast(ratings.row_lengths(), tf.float32)
-    total = tf.math.unsorted_segment_sum(ratings.flat_values, rows, ratings.nrows())
-    return ratings.flat_values - tf.gather(tf.math.divide_no_nan(total, count), rows)
 
 
 def build(
@@ -287,7 +312,8 @@ def build(
     known_items: NDArray[np.bool_] = np.bincount(histories.items, minlength=interactions.num_items + 1) > 0
     users = user_preprocessor(interactions, known_users, features)
     items = item_preprocessor(interactions, known_items, features)
-    model = TwoTowerModel(config, users, items, interactions, features.max_history, seed)
+    deviation = 1.0 if histories.ratings is None else float(histories.ratings.std()) or 1.0
+    model = TwoTowerModel(config, users, items, interactions, features.max_history, deviation, seed)
     # One call of each tower creates all weights, so that checkpoints restore at once.
     model.query_vectors(tf.constant([0]), tf.ragged.constant([[]], dtype=tf.int32, ragged_rank=1))
     model.candidate_vectors()

@@ -27,32 +27,47 @@ class Fitted:
     """A trained model and how it came to be.
 
     Attributes:
+      prepared: what it was trained with, open choices decided.
       model: trained on ``prepared.train``.
-      selection: the fit that chose the number of epochs.
+      selection: the fit that won on validation.
       final: the fit `model` comes from.
-      seconds: wall time of both.
+      validated: best validation metric of each variant tried, by name.
+      seconds: wall time of all fits.
     """
 
+    prepared: Prepared
     model: tf.keras.Model
     selection: LoopState
     final: LoopState
+    validated: dict[str, float]
     seconds: float
 
 
 def fit_run(prepared: Prepared, work: Path, console: Console) -> Fitted:
     """Select on validation, then refit on all training rows for the epochs found; both continue a killed run."""
-    config = prepared.config
+    training = prepared.config.training
     started = time.perf_counter()
-    model = prepared.build_model(prepared.selection_train)
-    phase = Phase("selection", config.training.epochs, validator(prepared, model))
-    selection = fit(model, prepared.batches(prepared.selection_train), phase, config.training, work, console)
-    final = selection
-    if config.training.refit:
-        model = prepared.build_model(prepared.train)
+    selections: dict[str, LoopState] = {}
+    best: tuple[Prepared, tf.keras.Model] | None = None
+    variants = prepared.variants()
+    for name, variant in variants.items():
+        model = variant.build_model(variant.selection_train)
+        label = "selection" if len(variants) == 1 else f"selection-{name}"
+        phase = Phase(label, training.epochs, validator(variant, model))
+        selections[name] = fit(model, variant.batches(variant.selection_train), phase, training, work, console)
+        if best is None or selections[name].best_value >= max(s.best_value for s in selections.values()):
+            best = variant, model
+            selection = final = selections[name]
+    if best is None:
+        raise ValueError(f"{prepared.config.family} offers no variant to train.")
+    chosen, model = best
+    if training.refit:
+        model = chosen.build_model(chosen.train)
         phase = Phase("refit", selection.best_epoch, None)
-        final = fit(model, prepared.batches(prepared.train), phase, config.training, work, console)
+        final = fit(model, chosen.batches(chosen.train), phase, training, work, console)
     model.save_weights(work / WEIGHTS)
-    return Fitted(model, selection, final, time.perf_counter() - started)
+    validated = {name: state.best_value for name, state in selections.items()}
+    return Fitted(chosen, model, selection, final, validated, time.perf_counter() - started)
 
 
 def validator(prepared: Prepared, model: tf.keras.Model) -> Callable[[], dict[str, float]]:

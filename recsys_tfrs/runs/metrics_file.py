@@ -19,6 +19,7 @@ class TrainingFigures(Section):
 
     seconds: float = Field(description="Wall time of selection and refit, validation included.")
     examples_per_second: float = Field(description="Interactions per second of training steps, validation left out.")
+    validated: dict[str, float] = Field(description="Best validation metric of each variant tried; the best is kept.")
     epochs: int = Field(description="Passes over the training rows in the final fit.")
 
 

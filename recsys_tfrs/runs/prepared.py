@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import tensorflow as tf
@@ -10,7 +10,7 @@ import tensorflow as tf
 from recsys_tfrs.data.histories import Histories, build_histories
 from recsys_tfrs.data.interactions import Interactions
 from recsys_tfrs.data.sources import AUTO, load
-from recsys_tfrs.data.splits import Split, make_split, parse_method
+from recsys_tfrs.data.splits import Split, make_split
 from recsys_tfrs.models.registry import family_module
 from recsys_tfrs.runs.config import RunConfig
 from recsys_tfrs.training.fit import make_optimizer
@@ -40,6 +40,14 @@ class Prepared:
     def selection_train(self) -> Histories:
         """Rows to fit on while selecting, by user."""
         return build_histories(self.interactions, self.split.selection_train)
+
+    def variants(self) -> dict[str, Prepared]:
+        """The same with each of the family's settings that validation chooses from, by name."""
+        models = self.config.model.variants(has_times=self.interactions.timestamps is not None)
+        return {
+            name: replace(self, config=self.config.model_copy(update={"model": model}))
+            for name, model in models.items()
+        }
 
     def build_model(self, histories: Histories) -> tf.keras.Model:
         """An untrained, compiled model whose preprocessing is adapted on `histories`."""
@@ -71,5 +79,4 @@ def prepare(config: RunConfig) -> Prepared:
     )
     if config.data.dataset == AUTO:
         config = config.model_copy(update={"data": config.data.model_copy(update={"dataset": interactions.name})})
-    model = config.model.for_split(parse_method(config.split.method)[0])
-    return Prepared(config.model_copy(update={"model": model}), interactions, split)
+    return Prepared(config, interactions, split)

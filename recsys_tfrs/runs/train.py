@@ -45,6 +45,7 @@ def train(config: RunConfig, folder: RunFolder, console: Console) -> Path:
     _write_config(prepared.config, folder)
     display.print_data(console, prepared)
     fitted = fit_run(prepared, folder.work, console)
+    prepared = fitted.prepared
     scorer = RetrievalScorer(fitted.model, prepared.train)
     with console.status("tuning the baselines on validation and measuring") as status:
         measured = measure_all(prepared, scorer, status.update)
@@ -53,6 +54,7 @@ def train(config: RunConfig, folder: RunFolder, console: Console) -> Path:
     metrics = _metrics(prepared, fitted, measured, index_figures)
     write_metrics(metrics, folder.work)
     write_report(metrics, prepared, fitted, measured, folder.work)
+    write_atomically(folder.work / CONFIG_FILE, to_toml(prepared.config))
     path = folder.finish()
     display.print_figures(console, metrics)
     display.print_samples(console, prepared, measured.model.ranking)
@@ -124,6 +126,7 @@ def _metrics(prepared: Prepared, fitted: Fitted, measured: Measured, index_figur
         training=TrainingFigures(
             seconds=fitted.seconds,
             examples_per_second=timed.examples / timed.seconds if timed.seconds else 0.0,
+            validated=fitted.validated,
             epochs=fitted.final.epoch if fitted.final is not fitted.selection else fitted.selection.best_epoch,
         ),
         index=index_figures,

@@ -16,7 +16,11 @@ class TrainingConfig(Section):
     average_decay: float = Field(
         0.99, ge=0, lt=1, description="Decay of the moving average of the weights that is kept; 0: no averaging."
     )
-    metric: str = Field("ndcg@10", description="Validation metric that early stopping watches; higher is better.")
+    metric: str = Field(
+        "ndcg@100",
+        description="Validation metric that early stopping and choices between variants go by; higher is better. A "
+        "deep cutoff varies less with the luck of a few pairs than ndcg@10.",
+    )
     validate_every: int = Field(2, ge=1, description="Epochs between looks at the validation part.")
     patience: int = Field(10, ge=1, description="Looks without improvement before training stops.")
     refit: bool = Field(

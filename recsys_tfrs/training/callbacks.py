@@ -12,7 +12,7 @@ from rich.progress import Progress, TaskID
 
 from recsys_tfrs.errors import TrainingError
 from recsys_tfrs.training.averaging import AveragedWeights
-from recsys_tfrs.training.checkpoints import CheckpointStore, LoopState
+from recsys_tfrs.training.checkpoints import CheckpointStore, LoopState, get_weights
 from recsys_tfrs.training.config import TrainingConfig
 
 Validate = Callable[[], Mapping[str, float]]
@@ -120,7 +120,7 @@ class Validation(tf.keras.callbacks.Callback):
         value = metrics[self._config.metric]
         if value > state.best_value:
             state.best_value, state.best_epoch, state.looks_without_improvement = value, state.epoch, 0
-            self._store.best_weights = self.model.get_weights()
+            self._store.best_weights = get_weights(self.model)
             return
         state.looks_without_improvement += 1
         if state.looks_without_improvement >= self._config.patience:

@@ -47,6 +47,21 @@ class LoopState:
     log: list[dict[str, float]] = field(default_factory=list)
 
 
+def get_weights(model: tf.keras.Model) -> Weights:
+    """Values of all variables; not the vocabularies, which Keras counts as weights and numpy could only pickle."""
+    return [variable.numpy() for variable in _variables(model)]
+
+
+def set_weights(model: tf.keras.Model, weights: Weights) -> None:
+    """Put back what `get_weights` returned."""
+    for variable, value in zip(_variables(model), weights, strict=True):
+        variable.assign(value)
+
+
+def _variables(model: tf.keras.Model) -> list[tf.Variable]:
+    return [weight for weight in model.weights if isinstance(weight, tf.Variable)]
+
+
 def write_atomically(path: Path, text: str) -> None:
     """Write a text file so that a reader, or a crash, sees the old one or the new one whole."""
     temporary = path.with_name(f".{path.name}.tmp")

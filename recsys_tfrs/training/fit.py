@@ -19,7 +19,7 @@ from recsys_tfrs.training.callbacks import (
     Validate,
     Validation,
 )
-from recsys_tfrs.training.checkpoints import CheckpointStore, LoopState
+from recsys_tfrs.training.checkpoints import CheckpointStore, LoopState, set_weights
 from recsys_tfrs.training.config import TrainingConfig
 
 
@@ -85,7 +85,7 @@ def fit(
         _run(model, batches, phase, config, run_folder, console, state, store, averages)
     averages.adopt()
     if phase.validate is not None and store.best_weights is not None:
-        model.set_weights(store.best_weights)
+        set_weights(model, store.best_weights)
     return state
 
 

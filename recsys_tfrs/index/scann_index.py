@@ -47,8 +47,8 @@ class ScannIndex(tf.Module):
 
     Scores are exact dot products, since the best quantised candidates are scored again; which candidates are found is
     approximate. Excluded ids are left out by fetching as many candidates more as a row excludes, so that lists are
-    full. `allowed` per request is applied to what was found and can leave a list short: a filter that keeps few items
-    wants the exact index.
+    full. `allowed` per request is applied to what was found: the fewer items it keeps the more are fetched, which
+    costs time, and a list can still come out short. A filter that keeps few items wants the exact index.
 
     Args:
       vectors: ``[num_items + 1, dim]`` by internal id; row 0 is padding and never returned.
@@ -100,8 +100,10 @@ class ScannIndex(tf.Module):
         if excluded is None:
             excluded = tf.zeros(tf.stack([tf.shape(queries)[0], 0]), tf.int32)
         most_excluded = tf.reduce_max(tf.math.count_nonzero(excluded, axis=1, dtype=tf.int32), keepdims=True)
-        fetch = tf.minimum(k + tf.reduce_max(tf.concat([most_excluded, [0]], 0)), self.num_candidates)
-        scores, ids = self._fetch(queries, fetch)
+        wanted = k + tf.reduce_max(tf.concat([most_excluded, [0]], 0))
+        if allowed is not None:
+            wanted = self._more_for(wanted, allowed)
+        scores, ids = self._fetch(queries, tf.minimum(wanted, self.num_candidates))
         keep = (ids > 0) & ~_member(ids, excluded)
         if allowed is not None:
             keep &= tf.gather(allowed, ids, batch_dims=1)
@@ -111,6 +113,13 @@ class ScannIndex(tf.Module):
         best, position = tf.math.top_k(scores, k)
         ids = tf.gather(tf.pad(ids, [[0, 0], [0, short]]), position, batch_dims=1)
         return best, tf.where(best > NO_CANDIDATE, ids, 0)
+
+    def _more_for(self, wanted: tf.Tensor, allowed: tf.Tensor) -> tf.Tensor:
+        """How many to fetch so that about twice `wanted` of them are allowed in the row that allows the fewest."""
+        kept = tf.math.count_nonzero(allowed, axis=1, dtype=tf.int32)
+        fewest = tf.maximum(tf.reduce_min(tf.concat([kept, [self.num_items]], 0)), 1)
+        more = 2.0 * tf.cast(wanted, tf.float64) * self.num_items / tf.cast(fewest, tf.float64)
+        return tf.cast(tf.minimum(more, float(self.num_candidates)), tf.int32)
 
     def _fetch(self, queries: tf.Tensor, fetch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """``[batch, at most fetch]`` exact scores and internal ids; id 0 where ScaNN found fewer."""

@@ -52,10 +52,10 @@ class TestScann:
         assert np.isneginf(scores[:, 1_000:]).all()
 
     def test_a_filter_per_request(self, scann: ScannIndex) -> None:
-        even = tf.constant(np.tile(np.arange(1_001) % 2 == 0, (40, 1)))
-        _, ids = scann.search(tf.constant(QUERIES), 50, allowed=even)
-        assert (ids.numpy() % 2 == 0).all()
-        assert (ids.numpy() > 0).any(axis=1).all()
+        tenths = np.tile(np.arange(1_001) % 10 == 0, (40, 1))
+        _, ids = scann.search(tf.constant(QUERIES), 20, allowed=tf.constant(tenths))
+        assert (ids.numpy() % 10 == 0).all()
+        assert np.count_nonzero(ids.numpy()) > 0.95 * 40 * 20
 
     def test_an_empty_batch_and_dynamic_k(self, scann: ScannIndex) -> None:
         search = tf.function(scann.search, input_signature=[tf.TensorSpec([None, 16]), tf.TensorSpec([], tf.int32)])

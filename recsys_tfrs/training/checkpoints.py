@@ -117,11 +117,13 @@ class CheckpointStore:
         Raises:
           RunError: the checkpoint does not fit the model.
         """
+        # The optimizer's variables have to be there to be restored; and a first step that created them would be
+        # traced twice.
+        self._model.optimizer.build(self._model.trainable_variables)
         newest = max(self._folder.glob("epoch-*.json"), default=None)
         if newest is None:
             return LoopState()
         state = LoopState(**json.loads(newest.read_text()))
-        self._model.optimizer.build(self._model.trainable_variables)
         try:
             self._checkpoint.read(str(newest.with_suffix(""))).assert_existing_objects_matched()
         except (AssertionError, ValueError, tf.errors.OpError) as error:

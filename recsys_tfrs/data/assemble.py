@@ -19,7 +19,7 @@ from recsys_tfrs.data.timestamps import to_seconds
 from recsys_tfrs.errors import DataError, UsageError
 from recsys_tfrs.schema import Kind
 
-_BUCKETS = 1 << 24
+_BUCKETS_PER_PAIR = 16
 
 Duplicates = Literal["keep-last", "keep-first", "keep-all", "error"]
 
@@ -134,10 +134,11 @@ def _kept_rows(
     repeated = ordered[1:][ordered[1:] == ordered[:-1]]
     if not len(repeated):
         return None, None
-    # Searching all pairs among the repeated ones is slow: a table over their low bits leaves few to search.
-    likely = np.zeros(_BUCKETS, dtype=bool)
-    likely[repeated % _BUCKETS] = True
-    candidates = np.flatnonzero(likely[pairs % _BUCKETS])
+    # Searching all pairs among the repeated ones is slow: a table over their remainders leaves few to search.
+    num_buckets = _BUCKETS_PER_PAIR * len(repeated) + 1
+    likely = np.zeros(num_buckets, dtype=bool)
+    likely[repeated % num_buckets] = True
+    candidates = np.flatnonzero(likely[pairs % num_buckets])
     candidates = candidates[is_member(pairs[candidates], repeated)]
     if duplicates == "error":
         first = candidates[0]

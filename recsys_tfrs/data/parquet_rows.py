@@ -49,13 +49,15 @@ def read_parquet_rows(
                     if not skip_bad_rows:
                         raise DataError(_describe(part, batch, chosen, row, good))
                     skipped += len(good) - pc.sum(good).as_py()
+                    columns = {role: column.filter(good) for role, column in columns.items()}
+                    columns |= {role: _used(columns[role]) for role in ("user", "item")}
                 row += len(batch)
-                users.append(_used(columns["user"].filter(good)))
-                items.append(_used(columns["item"].filter(good)))
+                users.append(columns["user"])
+                items.append(columns["item"])
                 if "rating" in columns:
-                    ratings.append(columns["rating"].filter(good).to_numpy(zero_copy_only=False))
+                    ratings.append(columns["rating"].to_numpy(zero_copy_only=False))
                 if "timestamp" in columns:
-                    times.append(raw_times(columns["timestamp"].filter(good)))
+                    times.append(raw_times(columns["timestamp"]))
     user_codes, user_ids = users.finish()
     item_codes, item_ids = items.finish()
     return RawInteractions(
@@ -89,7 +91,7 @@ def _converted(part: Path, batch: pa.RecordBatch, chosen: Mapping[str, str | Non
 
 def _ids(column: pa.Array) -> pa.DictionaryArray:
     """Codes over strings; whole floats, which pandas makes of integers with gaps, lose their ``.0``."""
-    encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+    encoded = _used(column) if pa.types.is_dictionary(column.type) else column.dictionary_encode()
     values = encoded.dictionary
     if pa.types.is_floating(values.type) and bool(pc.all(pc.equal(values, pc.floor(values))).as_py()):
         values = values.cast(pa.int64())

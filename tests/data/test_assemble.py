@@ -4,9 +4,10 @@ from typing import cast
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from recsys_tfrs.data import assemble as assemble_module
 from recsys_tfrs.data.assemble import (
     Duplicates,
     FeatureTable,
@@ -77,11 +78,18 @@ def test_repeated_pairs_can_be_an_error_that_names_both_rows() -> None:
     assert len(assemble("d", raw(ROWS[:3]), Policy(duplicates="error"))) == 3
 
 
+def test_pairs_that_share_a_bucket_are_not_taken_for_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(assemble_module, "_BUCKETS_PER_PAIR", 0)
+    with pytest.raises(DataError, match="row 4 repeats the pair of row 3"):
+        assemble("d", raw([("v", "b"), ("u", "b"), ("u", "a"), ("u", "a")]), Policy(duplicates="error"))
+
+
 def test_an_unknown_policy_is_refused() -> None:
     with pytest.raises(UsageError, match="keep-last, keep-first, keep-all, error"):
         Policy(duplicates=cast(Duplicates, "drop"))
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("uv"), st.sampled_from("abc"), st.integers(0, 3)), min_size=1, max_size=20))
 def test_the_last_row_in_time_stays(rows: list[tuple[str, str, int]]) -> None:
     rows = [("u", "a", 0), ("v", "b", 0), *rows]
@@ -152,6 +160,7 @@ def test_one_item_is_enough_where_the_table_holds_more() -> None:
     assert assemble("d", raw([("u", "a"), ("v", "a")]), Policy(), item_table=table).num_items == 2
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(-5, 5)), st.lists(st.integers(-5, 5), min_size=1))
 def test_membership(values: list[int], pool: list[int]) -> None:
     found = is_member(np.array(values, np.int64), np.sort(np.array(pool, np.int64)))

@@ -5,7 +5,7 @@ import io
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys_tfrs.data import delimited
@@ -107,6 +107,7 @@ def test_line_numbers_go_on_over_blocks(monkeypatch: pytest.MonkeyPatch) -> None
         read(good + "u,i,bad,1\n")
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.text("ab\n,\"'", min_size=1), st.text('xy;\n"', min_size=1)), min_size=1, max_size=30),
     st.integers(1, 40),

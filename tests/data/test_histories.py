@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys_tfrs.data.histories import build_histories
@@ -61,6 +61,7 @@ def test_positions_of_several_users() -> None:
     assert (len(owner), len(position)) == (0, 0)
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(1, 3), st.integers(1, 4), st.integers(0, 3)), min_size=1, max_size=30),
     st.randoms(use_true_random=False),

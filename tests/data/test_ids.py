@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys_tfrs.data.ids import IdColumn, encode_ids
@@ -40,6 +40,7 @@ def collect(batches: list[list[str]]) -> tuple[list[int], list[str]]:
     return codes.tolist(), ids.tolist()
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from([WORDS, NUMBERS, TREACHEROUS, NUMBERS + WORDS, NUMBERS + TREACHEROUS]).flatmap(
         lambda ids: st.lists(st.lists(st.sampled_from(ids), max_size=8), min_size=1, max_size=5)

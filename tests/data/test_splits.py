@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys_tfrs.data.interactions import Interactions
@@ -85,6 +85,7 @@ def test_official_folds() -> None:
         make_split(data, "official:u2")
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(1, 4), st.integers(0, 5)), min_size=12, max_size=40),
     st.sampled_from(["temporal", "leave-last-out", "random"]),
@@ -105,6 +106,7 @@ def test_parts_never_overlap_and_nothing_is_lost(rows: list[tuple[int, int]], me
             assert all((times[r], r) < (times[row], row) for r in older)
 
 
+@settings(deadline=None)
 @given(st.permutations(range(1, 5)), st.permutations(range(1, 31)))
 def test_the_hash_does_not_depend_on_internal_numbers(user_order: list[int], item_order: list[int]) -> None:
     data = make([1, 2, 3, 4, 1, 2] * 5, list(range(30)))

@@ -80,7 +80,7 @@ def test_declared_kinds_win_and_keep_what_is_written(tmp_path: Path) -> None:
 def test_parquet_tables(tmp_path: Path) -> None:
     table = pa.table(
         {
-            "item": pa.array([1.0, 12345678.0]),
+            "item": pa.array([1.0, 12345678901.0]),
             "kinds": [["a", " b"], None],
             "ok": [True, None],
             "at": pa.array([1_500, None], pa.timestamp("ms")),
@@ -89,7 +89,7 @@ def test_parquet_tables(tmp_path: Path) -> None:
     )
     pq.write_table(table, tmp_path / "t.parquet")
     read_back = read_feature_table(tmp_path / "t.parquet", "item", None, {})
-    assert read_back.ids.tolist() == ["1", "12345678"]
+    assert read_back.ids.tolist() == ["1", "12345678901"]
     assert read_back.columns["kinds"][1].tolist() == [("a", "b"), ()]
     assert read_back.columns["ok"][1].tolist() == ["true", ""]
     np.testing.assert_array_equal(read_back.columns["at"][1], [1.5, np.nan])

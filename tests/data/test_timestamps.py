@@ -5,7 +5,7 @@ import datetime
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys_tfrs.data.timestamps import TimeFormat, detect_format, parse_number, parse_time, raw_times, to_seconds
@@ -26,6 +26,7 @@ def test_the_format_is_that_of_most_values(sample: list[str], expected: TimeForm
     assert detect_format(sample) is expected
 
 
+@settings(deadline=None)
 @given(st.datetimes(datetime.datetime(1971, 1, 1), datetime.datetime(2200, 1, 1)))
 def test_dates_are_utc_where_they_name_no_zone(moment: datetime.datetime) -> None:
     expected = int(moment.replace(tzinfo=datetime.timezone.utc).timestamp() // 1)
@@ -62,6 +63,7 @@ def test_only_decimal_numbers_are_numbers(text: str) -> None:
         parse_number(text)
 
 
+@settings(deadline=None)
 @given(st.integers(200_000_000, 4_000_000_000), st.sampled_from([1, 1_000, 1_000_000, 1_000_000_000]))
 def test_the_unit_is_read_off_the_magnitude(seconds: int, per_second: int) -> None:
     converted = to_seconds(np.array([0, seconds * per_second + per_second // 2]))

@@ -129,7 +129,8 @@ class QueryTower(tf.keras.layers.Layer):
         if kept is not None:
             weights *= tf.gather(kept, history.value_rowids())
         count = tf.cast(history.row_lengths(), tf.float32)[:, None]
-        known = (self._history(history, weights) + self._features(encoded) + self._anyone) * tf.math.rsqrt(1.0 + count)
+        shrink = tf.cast(tf.math.rsqrt(1.0 + count), self.compute_dtype)
+        known = (self._history(history, weights) + self._features(encoded) + self._anyone) * shrink
         query = self._mlp(known + self._own(encoded))
         return tf.math.l2_normalize(query, axis=1) if c.normalize else query
 

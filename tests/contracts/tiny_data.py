@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from recsys_tfrs.data.histories import Histories, build_histories
 from recsys_tfrs.data.interactions import FeatureColumn, Interactions
 from recsys_tfrs.schema import MOVIE_GENRES, MOVIE_TITLE, MOVIE_YEAR, RAW_USER_AGE, USER_GENDER, Kind
 
@@ -59,6 +60,11 @@ def interactions_of(
         user_features=user_features,
         item_features=item_features,
     )
+
+
+def all_rows(interactions: Interactions) -> Histories:
+    """Every row, by user."""
+    return build_histories(interactions, np.arange(len(interactions)))
 
 
 def random_interactions(num_users: int, num_items: int, num_rows: int, *, features: bool = True) -> Interactions:

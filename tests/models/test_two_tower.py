@@ -1,0 +1,151 @@
+"""The two-tower model: the contract of every family, and what is its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from contracts.model_contract import ModelContract, Way
+from contracts.tiny_data import all_rows, random_interactions
+
+from recsys_tfrs.features.config import FeaturesConfig
+from recsys_tfrs.models import two_tower
+from recsys_tfrs.models.two_tower import Config, TwoTowerModel
+from recsys_tfrs.objectives.softmax import FullSoftmax, InBatchSoftmax
+from recsys_tfrs.training.pipeline import user_batches
+
+
+class TestContract(ModelContract):
+    family: ClassVar[str] = "two-tower"
+    small: ClassVar[Way] = {"dim": 8}
+    ways: ClassVar[list[Way]] = [
+        {"hide": "any", "objective": "full-softmax"},
+        {"hide": "newest", "objective": "in-batch"},
+    ]
+    everything: ClassVar[Way] = {"hidden": [8], "user_id": True}
+    remember: ClassVar[Way] = {"hide": "any", "hide_rate": 0.0, "empty_history": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("hide", "has_times", "expected"),
+    [
+        ("auto", True, {"any": "any", "newest": "newest"}),
+        ("auto", False, {"any": "any"}),
+        ("newest", True, {"newest": "newest"}),
+        ("any", True, {"any": "any"}),
+    ],
+)
+def test_what_to_hide_is_left_to_validation_unless_it_is_given(
+    hide: str, has_times: bool, expected: dict[str, str]
+) -> None:
+    config = Config(hide=hide, dim=7)
+    variants = config.variants(has_times=has_times)
+    assert {name: variant.hide for name, variant in variants.items()} == expected
+    assert {variant.dim for variant in variants.values()} == {7}
+
+
+def built(**settings: object) -> TwoTowerModel:
+    data = random_interactions(12, 9, 40, features=False)
+    config = Config(**{"dim": 4, "hide": "any", **settings})
+    return two_tower.build(config, FeaturesConfig(), data, all_rows(data), seed=1)
+
+
+def query(model: TwoTowerModel, items: list[int], ratings: list[float] | None = None) -> np.ndarray:
+    """The query of an unknown user with this history."""
+    history = tf.RaggedTensor.from_row_lengths(tf.constant(items, tf.int32), [len(items)])
+    given = None if ratings is None else history.with_flat_values(tf.constant(ratings, tf.float32))
+    return model.query_vectors(tf.constant([0]), history, given).numpy()[0].astype(np.float64)
+
+
+@pytest.fixture(scope="module")
+def linear() -> TwoTowerModel:
+    return built(normalize=False, rating_weight=0.5)
+
+
+def embeddings(model: TwoTowerModel) -> tuple[np.ndarray, np.ndarray]:
+    """Of the items of a history (by internal id: all occur in training), and of anyone."""
+    tower = model.query_tower
+    return tower._history.table.numpy().astype(np.float64), tower._anyone.numpy().astype(np.float64)
+
+
+def test_a_query_is_a_sum_over_the_root_of_the_number_of_items(linear: TwoTowerModel) -> None:
+    items, anyone = embeddings(linear)
+    np.testing.assert_allclose(query(linear, []), anyone, rtol=1e-5)
+    np.testing.assert_allclose(query(linear, [3, 7]), (items[3] + items[7] + anyone) / np.sqrt(3), rtol=1e-4)
+
+
+def test_items_rated_above_the_users_mean_weigh_more(linear: TwoTowerModel) -> None:
+    """Ratings 5 and 3: a deviation of +1 and -1, so weights e^(0.5 / s) and e^(-0.5 / s)."""
+    items, anyone = embeddings(linear)
+    data = random_interactions(12, 9, 40, features=False)
+    up = np.exp(0.5 / data.ratings.std())
+    expected = (up * items[3] + items[7] / up + anyone) / np.sqrt(3)
+    np.testing.assert_allclose(query(linear, [3, 7], [5.0, 3.0]), expected, rtol=1e-4)
+
+
+def test_under_newest_recent_items_weigh_more() -> None:
+    model = built(normalize=False, hide="newest", recency_boost=4.0, recency_items=2.0)
+    items, anyone = embeddings(model)
+    weights = 1 + 4 * np.exp(-np.array([2, 1, 0]) / 2)
+    expected = (weights @ items[[3, 7, 2]] + anyone) / 2
+    np.testing.assert_allclose(query(model, [3, 7, 2]), expected, rtol=1e-4)
+
+
+def test_unknown_items_of_a_history_say_nothing() -> None:
+    model = built(normalize=True)
+    np.testing.assert_allclose(query(model, [0]), query(model, []), atol=1e-6)
+
+
+def test_normalized_vectors_have_length_1() -> None:
+    model = built()
+    assert np.linalg.norm(query(model, [1, 2])) == pytest.approx(1)
+    np.testing.assert_allclose(np.linalg.norm(model.candidate_vectors().numpy()[1:], axis=1), 1, rtol=1e-5)
+
+
+def test_the_catalogues_vectors_are_those_of_the_candidate_tower() -> None:
+    """Training embeds the catalogue by a sparse product, the export calls the tower on encoded columns."""
+    data = random_interactions(12, 9, 40)
+    model = two_tower.build(Config(dim=4), FeaturesConfig(min_frequency=1), data, all_rows(data), seed=1)
+    called = model.candidate_tower(model.items.table(data.item_ids, data.item_features)).numpy()
+    np.testing.assert_allclose(model.candidate_vectors().numpy(), called, atol=1e-6)
+
+
+def test_the_loss_is_chosen_by_the_size_of_the_catalogue(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert isinstance(built()._task, FullSoftmax)
+    assert isinstance(built(objective="in-batch")._task, InBatchSoftmax)
+    monkeypatch.setattr(two_tower, "_LARGEST_FULL_SOFTMAX", 8)  # the catalogue has 9 items
+    assert isinstance(built()._task, InBatchSoftmax)
+    assert isinstance(built(objective="full-softmax")._task, FullSoftmax)
+
+
+def test_scores_are_divided_by_the_temperature() -> None:
+    """At a high one, all nine items are equally likely."""
+    data = random_interactions(12, 9, 40, features=False)
+    batch = next(iter(user_batches(all_rows(data), batch_size=40, seed=1).dataset()))
+    losses = [float(built(temperature=t).compute_loss(batch)) for t in (1e6, 0.1)]
+    assert losses[0] == pytest.approx(np.log(9), rel=1e-4)
+    assert abs(losses[1] - np.log(9)) > 0.1
+
+
+@pytest.fixture
+def mixed_precision() -> Iterator[None]:
+    tf.keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    yield
+    tf.keras.mixed_precision.set_global_policy("float32")
+
+
+@pytest.mark.usefixtures("mixed_precision")
+@pytest.mark.parametrize("objective", ["full-softmax", "in-batch"])
+def test_trains_in_mixed_precision(objective: str) -> None:
+    data = random_interactions(12, 9, 40)
+    histories = all_rows(data)
+    config = Config(dim=4, hidden=[4], hide="newest", objective=objective)
+    model = two_tower.build(config, FeaturesConfig(min_frequency=1), data, histories, seed=1)
+    model.compile(optimizer=tf.keras.optimizers.Adam(0.03))
+    for batch in user_batches(histories, batch_size=40, seed=1).dataset().take(2):
+        loss = float(model.train_step(batch)["loss"])
+    assert np.isfinite(loss)
+    assert {variable.dtype for variable in model.trainable_variables} == {tf.float32}

@@ -23,6 +23,9 @@ from recsys_tfrs.index.interface import NO_CANDIDATE, checked_vectors
 #: Items the searched leaves hold on average, as a multiple of the list asked for, so that lists come out full.
 _LEAF_SLACK = 4
 
+#: Queries that one thread answers sooner than several.
+_ONE_THREAD = 8
+
 #: Codes of a quantised block; fewer items than that cannot be quantised, and are scored exactly.
 _CODES = 16
 
@@ -126,15 +129,12 @@ class ScannIndex(tf.Module):
         # ScaNN refuses an empty batch.
         batch = tf.shape(queries)[0]
         queries = tf.pad(queries, [[0, tf.cast(batch == 0, tf.int32)], [0, 0]])
-        searcher = self._scann.searcher_from_module(self._state)
+        handle = self._scann.searcher_from_module(self._state).searcher_handle
         needed = -(-fetch * _LEAF_SLACK * self._num_leaves // self.num_candidates)
         leaves = tf.clip_by_value(needed, self._leaves_to_search, self._num_leaves)
-        found, scores = searcher.search_batched(
-            queries,
-            final_num_neighbors=fetch,
-            pre_reorder_num_neighbors=tf.maximum(fetch, self._reorder),
-            leaves_to_search=leaves,
-        )
+        reorder = tf.maximum(fetch, self._reorder)
+        # The last argument: whether to spread the batch over threads, which a single query would only wait for.
+        found, scores = self._scann.scann_search_batched(handle, queries, fetch, reorder, leaves, batch > _ONE_THREAD)
         found, scores = tf.cast(found[:batch], tf.int32), scores[:batch]
         # Where a row's leaves hold fewer items than asked for, ScaNN fills up with scores that are not numbers.
         there = tf.math.is_finite(scores)

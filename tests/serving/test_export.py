@@ -178,7 +178,10 @@ class TestFolders:
         self, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def full(work: Path) -> None:
+            # Whole, on the same disk, and no version yet.
             assert (work / MANIFEST).exists()
+            assert work.is_relative_to(tmp_path)
+            assert versions(tmp_path) == []
             raise OSError(28, "No space left on device")
 
         monkeypatch.setattr(export_module, "_flush", full)

@@ -89,15 +89,15 @@ class TestRecommend:
 
     def test_a_batch_equals_its_rows_one_by_one(self, world: World) -> None:
         batch: dict[str, Any] = {
-            "user_id": ["u1", "nobody", ""],
-            "history": [["i8", ""], ["i1", "i7"], ["", ""]],
-            "gender": ["", "F", "M"],
-            "age": [50.0, np.nan, 20.0],
-            "exclude": [["i4"], [""], ["i6"]],
-            "k": [3, 2, 3],
+            "user_id": ["u1", "nobody", "", "u2"],
+            "history": [["i8", ""], ["i1", "i7"], ["", ""], ["", ""]],
+            "gender": ["", "F", "M", ""],
+            "age": [50.0, np.nan, 20.0, np.nan],
+            "exclude": [["i4"], [""], ["i6"], [""]],
+            "k": [3, 2, 3, 3],
         }
         together = world.call("serving_default", **batch)
-        for row in range(3):
+        for row in range(4):
             alone = world.call("serving_default", **{name: values[row : row + 1] for name, values in batch.items()})
             width = alone["item_id"].shape[1]
             assert together["item_id"][row, :width].tolist() == alone["item_id"][0].tolist()

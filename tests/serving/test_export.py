@@ -164,14 +164,13 @@ class TestFolders:
         assert versions(folder) == [9, 10]
         assert sorted(path.name for path in folder.iterdir()) == ["10", "9", "notes"]
 
-    def test_a_version_taken_meanwhile_is_not_overwritten(self, world: World, tmp_path: Path) -> None:
-        def taken(work: Path) -> None:
-            (tmp_path / "1").mkdir()
-            (tmp_path / "1" / "other").touch()
-
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(export_module, "_flush", taken)
-            assert world.export(tmp_path) == tmp_path / "2"
+    def test_a_version_taken_meanwhile_is_not_overwritten(
+        self, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "1").mkdir()
+        (tmp_path / "1" / "other").touch()
+        monkeypatch.setattr(export_module, "versions", lambda folder: [])  # it was not there a moment ago
+        assert world.export(tmp_path) == tmp_path / "2"
         assert [path.name for path in (tmp_path / "1").iterdir()] == ["other"]
 
     def test_a_failed_export_leaves_nothing(

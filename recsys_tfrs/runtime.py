@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.metadata
+import logging
 import os
 import platform
 import re
@@ -108,7 +109,17 @@ def import_tensorflow() -> Any:
         importlib.import_module("tensorflow_recommenders")
         # Looking for devices starts the CUDA platform, which reports in its own way that there is none.
         tf.config.list_physical_devices()
+    _quiet_notebooks()
     return tf
+
+
+def _quiet_notebooks() -> None:
+    """Withhold what is said in notebooks only, where nothing is wrong either."""
+    logger = logging.getLogger("tensorflow")
+    if logger.level == logging.INFO:  # set by TensorFlow itself where Python is interactive
+        logger.setLevel(logging.WARNING)
+    # tqdm, which implicit imports, would like a widget library in every notebook.
+    warnings.filterwarnings("ignore", message="IProgress not found")
 
 
 @contextlib.contextmanager

@@ -11,19 +11,21 @@ filtered too.
 
 from __future__ import annotations
 
-import argparse
-import os
-import platform
 import statistics
 import time
 from collections.abc import Callable
 
 import numpy as np
+from record import Figures, finish, judged, parser, table
 
-import recsys_tfrs  # noqa: F401  (switches TensorFlow to Keras 2, before TensorFlow is imported)
+from recsys_tfrs import runtime
 from recsys_tfrs.data.histories import Histories
 from recsys_tfrs.evaluation.metrics import KS, accuracy
 from recsys_tfrs.evaluation.ranking import rank, rank_filtered_and_kept
+
+#: Times as fast as the faster of the FactorizedTopK.
+BAR = 20.0
+_OURS, _OURS_BOTH = "ours, 30 metrics, seen kept", "ours, 30 metrics, seen filtered and kept"
 
 
 class InnerProduct:
@@ -71,51 +73,74 @@ def seconds(run: Callable[[], object], repeats: int) -> float:
     return statistics.median(times)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pairs", type=int, default=20_000)
-    parser.add_argument("--users", type=int, default=943)
-    parser.add_argument("--items", type=int, default=1_682)
-    parser.add_argument("--dim", type=int, default=32)
-    parser.add_argument("--seen", type=int, default=85, help="training items per user, for the filtered figure")
-    parser.add_argument("--repeats", type=int, default=3)
-    args = parser.parse_args()
-
+def measure(pairs: int, num_users: int, num_items: int, dim: int, seen: int, repeats: int) -> Figures:
+    """Seconds of each evaluator on the same scores, and the largest difference between their hit@k."""
+    runtime.configure("auto", seed=0)
     rng = np.random.default_rng(0)
     # Whole numbers whose inner products float32 holds exactly. FactorizedTopK computes the target's score a second
     # time, in another order of summation, and the target then competes with its own copy: with arbitrary embeddings
     # it misses some hits for a difference in the last bit.
     scorer = InnerProduct(
-        rng.integers(-500, 501, (args.users + 1, args.dim)).astype(np.float32),
-        rng.integers(-500, 501, (args.items + 1, args.dim)).astype(np.float32),
+        rng.integers(-500, 501, (num_users + 1, dim)).astype(np.float32),
+        rng.integers(-500, 501, (num_items + 1, dim)).astype(np.float32),
     )
-    users = rng.integers(1, args.users + 1, args.pairs).astype(np.int32)
-    items = rng.integers(1, args.items + 1, args.pairs).astype(np.int32)
-    offsets = np.concatenate(([0], np.arange(args.users + 1))) * args.seen
-    taken = rng.integers(1, args.items + 1, offsets[-1]).astype(np.int32)
-    seen = Histories(offsets, taken, None, None, np.arange(len(taken)), args.items)
+    users = rng.integers(1, num_users + 1, pairs).astype(np.int32)
+    items = rng.integers(1, num_items + 1, pairs).astype(np.int32)
+    offsets = np.concatenate(([0], np.arange(num_users + 1))) * seen
+    taken = rng.integers(1, num_items + 1, offsets[-1]).astype(np.int32)
+    histories = Histories(offsets, taken, None, None, np.arange(len(taken)), num_items)
 
     def ours() -> dict[str, float]:
-        return accuracy(rank(scorer, users, items, seen=None, num_items=args.items))
+        return accuracy(rank(scorer, users, items, seen=None, num_items=num_items))
 
     def ours_both() -> list[dict[str, float]]:
-        return [accuracy(r) for r in rank_filtered_and_kept(scorer, users, items, seen=seen, num_items=args.items)]
+        return [accuracy(r) for r in rank_filtered_and_kept(scorer, users, items, seen=histories, num_items=num_items)]
 
-    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {time.strftime('%Y-%m-%d')}")
-    print(f"{args.pairs:,} test pairs, {args.users:,} users, {args.items:,} items, {args.dim} dimensions, k in {KS}")
-    evaluators = {f"FactorizedTopK, batch {b}": factorized_top_k(scorer, users, items, b) for b in (4096, 128)}
-    expected, got = next(iter(evaluators.values()))(), ours()
-    worst = max(abs(expected[name] - got[name]) for name in expected)
-    print(f"largest difference of hit@k between the two: {worst:.1e}")
-    timings = {name: seconds(run, args.repeats) for name, run in evaluators.items()}
-    mine = seconds(ours, args.repeats)
-    both = seconds(ours_both, args.repeats)
-    for name, value in timings.items():
-        print(f"{name:<44} {value:8.3f} s")
-    print(f"{'ours, 30 metrics, seen kept':<44} {mine:8.3f} s")
-    print(f"{'ours, 30 metrics, seen filtered and kept':<44} {both:8.3f} s")
+    theirs = {f"FactorizedTopK, batch {b:,}": factorized_top_k(scorer, users, items, b) for b in (4_096, 128)}
+    expected, got = next(iter(theirs.values()))(), ours()
+    timings = {name: seconds(run, repeats) for name, run in theirs.items()}
     fastest = min(timings.values())
-    print(f"ratio to the faster FactorizedTopK: {fastest / mine:.1f} (seen filtered and kept: {fastest / both:.1f})")
+    timings |= {_OURS: seconds(ours, repeats), _OURS_BOTH: seconds(ours_both, repeats)}
+    return {
+        "pairs": pairs,
+        "num_users": num_users,
+        "num_items": num_items,
+        "dim": dim,
+        "ks": list(KS),
+        "repeats": repeats,
+        "largest_difference": max(abs(expected[name] - got[name]) for name in expected),
+        "seconds": timings,
+        "ratio": fastest / timings[_OURS],
+        "ratio_both": fastest / timings[_OURS_BOTH],
+    }
+
+
+def render(figures: Figures) -> list[str]:
+    """Markdown."""
+    return [
+        f"{figures['pairs']:,} test pairs of {figures['num_users']:,} users, {figures['num_items']:,} items, "
+        f"vectors of {figures['dim']}, k in {', '.join(map(str, figures['ks']))}, median of {figures['repeats']} after "
+        f"warming up; largest difference of hit@k between the two: {figures['largest_difference']:.1e}.",
+        "",
+        *table(["", "seconds"], [[name, f"{value:.3f}"] for name, value in figures["seconds"].items()]),
+        "",
+        f"- to the faster FactorizedTopK, seen kept as there: {figures['ratio']:.1f} times as fast, bar {BAR:.0f}: "
+        f"{judged(figures['ratio'], BAR)}",
+        f"- with seen items filtered and kept, both at once: {figures['ratio_both']:.1f} times",
+    ]
+
+
+def main() -> None:
+    arguments = parser(__doc__)
+    arguments.add_argument("--pairs", type=int, default=20_000)
+    arguments.add_argument("--users", type=int, default=943)
+    arguments.add_argument("--items", type=int, default=1_682)
+    arguments.add_argument("--dim", type=int, default=32)
+    arguments.add_argument("--seen", type=int, default=85, help="training items per user, for the filtered figure")
+    arguments.add_argument("--repeats", type=int, default=3)
+    args = arguments.parse_args()
+    figures = measure(args.pairs, args.users, args.items, args.dim, args.seen, args.repeats)
+    finish(figures, render(figures), args.json)
 
 
 if __name__ == "__main__":

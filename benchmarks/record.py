@@ -1,0 +1,74 @@
+"""What every part of a benchmark shares: writing down its figures with where, when and how they were measured."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+from recsys_tfrs import runtime
+
+#: What was measured, by name; whatever JSON can hold.
+Figures = dict[str, Any]
+
+_ROOT = Path(__file__).resolve().parent.parent
+
+
+def parser(description: str | None) -> argparse.ArgumentParser:
+    """A parser of one part's options, which all can write their figures to a file."""
+    made = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--json", type=Path, help="write the figures here, too")
+    return made
+
+
+def finish(figures: Figures, lines: list[str], path: Path | None) -> None:
+    """Show the figures of a part and, where asked for, write them with the machine they come from."""
+    print("\n".join(lines))
+    if path is not None:
+        path.write_text(json.dumps({"figures": figures, "environment": runtime.describe()}), encoding="utf-8")
+
+
+def commit() -> str:
+    """The commit measured, with ``+`` behind it where package or benchmarks differ from it."""
+    git = ["git", "-C", str(_ROOT)]
+    try:
+        name = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
+        changed = subprocess.run(
+            [*git, "status", "--porcelain", "--", "recsys_tfrs", "benchmarks/*.py"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return name.stdout.strip() + ("+" if changed.stdout.strip() else "")
+
+
+def today() -> str:
+    """The date, in UTC."""
+    return time.strftime("%Y-%m-%d", time.gmtime())
+
+
+def machine(environment: Figures) -> str:
+    """One line about a machine from `runtime.describe`."""
+    packages = environment["packages"]
+    versions = ", ".join(f"{name} {packages[name]}" for name in ("tensorflow", "numpy") if name in packages)
+    devices = environment["devices"]
+    where = "" if devices is None else f", on {' and '.join(sorted(set(devices)))}"
+    return (
+        f"{environment['cpu']}, {environment['cores']} cores, {environment['memory_bytes'] / 2**30:.0f} GiB, "
+        f"Python {environment['python']}, {versions}{where}"
+    )
+
+
+def table(header: list[str], rows: list[list[str]]) -> list[str]:
+    """Lines of a Markdown table."""
+    return [f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *rows)]
+
+
+def judged(value: float, bar: float, *, at_most: bool = False) -> str:
+    """Whether a bar is reached."""
+    return "reached" if (value <= bar if at_most else value >= bar) else "MISSED"

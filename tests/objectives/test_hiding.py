@@ -54,7 +54,7 @@ def test_hiding_is_a_function_of_the_seed() -> None:
         assert (first.visible.numpy() != other.visible.numpy()).any()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     lengths=st.lists(st.integers(0, 12), min_size=1, max_size=8),
     step=st.integers(0, 1_000),

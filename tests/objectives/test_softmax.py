@@ -113,7 +113,7 @@ def test_in_batch_over_the_whole_catalogue_equals_the_masked_full_softmax() -> N
 def test_sampled_negatives_stand_for_the_catalogue_on_average() -> None:
     """e^loss is linear in the corrected sum, so its mean over draws is that of the full softmax."""
     rng = np.random.default_rng(0)
-    num_items, num_draws = 40, 150
+    num_items, num_draws = 40, 60
     probability = np.linspace(0.2, 0.9, num_items)
     scores = rng.normal(0, 1, num_items)
     exp_losses = []
@@ -125,4 +125,4 @@ def test_sampled_negatives_stand_for_the_catalogue_on_average() -> None:
     expected = np.exp(scores).sum() / np.exp(scores[0])
     standard_error = np.std(exp_losses) / np.sqrt(num_draws)
     assert np.mean(exp_losses) == pytest.approx(expected, abs=4 * standard_error)
-    assert standard_error < 0.03 * expected
+    assert standard_error < 0.04 * expected

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from contracts.tiny_data import interactions_of, random_interactions
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from recsys_tfrs.data.histories import Histories, build_histories
@@ -27,14 +27,14 @@ def visited(batches: UserBatches, epoch: int) -> list[int]:
     return [int(user) for batch in dataset for user in batch["user"].numpy()]
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
+@example(num_users=1, users_per_batch=3, seed=0)
 @given(num_users=st.integers(1, 70), users_per_batch=st.integers(1, 20), seed=st.integers(0, 2**32 - 1))
 def test_an_epoch_visits_every_user_exactly_once(num_users: int, users_per_batch: int, seed: int) -> None:
     histories = histories_of_lengths([1] * num_users)
     users = np.arange(1, num_users + 1, dtype=np.int32)
     batches = UserBatches(histories, users, users_per_batch, seed)
-    for epoch in (0, 3):
-        assert sorted(visited(batches, epoch)) == users.tolist()
+    assert sorted(visited(batches, epoch=3)) == users.tolist()
 
 
 def test_users_without_items_are_left_out() -> None:

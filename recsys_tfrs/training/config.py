@@ -10,7 +10,7 @@ from recsys_tfrs.config import Section
 class TrainingConfig(Section):
     """Settings of fitting, the same for every family."""
 
-    epochs: int = Field(200, ge=1, description="Most passes over the training interactions.")
+    epochs: int = Field(100, ge=1, description="Most passes over the training interactions.")
     batch_size: int = Field(8_192, ge=1, description="Interactions in a batch.")
     learning_rate: float = Field(2e-3, gt=0, description="Step size of Adam.")
     average_decay: float = Field(
@@ -22,7 +22,7 @@ class TrainingConfig(Section):
         "deep cutoff varies less with the luck of a few pairs than ndcg@10.",
     )
     validate_every: int = Field(2, ge=1, description="Epochs between looks at the validation part.")
-    patience: int = Field(10, ge=1, description="Looks without improvement before training stops.")
+    patience: int = Field(6, ge=1, description="Looks without improvement before training stops.")
     refit: bool = Field(
         True,
         description="After the best epoch is known, train once more from the start on training and validation rows "

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -58,6 +61,24 @@ def make_optimizer(config: TrainingConfig) -> tf.keras.optimizers.Optimizer:
     return tf.keras.optimizers.Adam(config.learning_rate)
 
 
+class _WithoutTimingAdvice(logging.Filter):
+    """Withhold Keras's advice that a callback is slow: ours wait for the step's result, which is the step's time."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether to show the record."""
+        return "is slow compared to the batch time" not in record.getMessage()
+
+
+@contextmanager
+def _without_timing_advice() -> Iterator[None]:
+    logger, withhold = logging.getLogger("tensorflow"), _WithoutTimingAdvice()
+    logger.addFilter(withhold)
+    try:
+        yield
+    finally:
+        logger.removeFilter(withhold)
+
+
 def fit(
     model: tf.keras.Model, batches: Batches, phase: Phase, config: TrainingConfig, run_folder: Path, console: Console
 ) -> LoopState:
@@ -102,7 +123,7 @@ def _run(
 ) -> None:
     steps = batches.steps_per_epoch
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TextColumn("{task.fields[detail]}"))
-    with Progress(*columns, console=console, refresh_per_second=4) as progress:
+    with Progress(*columns, console=console, refresh_per_second=4) as progress, _without_timing_advice():
         task = progress.add_task(
             phase.name, total=steps * phase.epochs, completed=steps * state.epoch, detail="compiling"
         )

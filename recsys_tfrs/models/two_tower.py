@@ -126,10 +126,12 @@ class QueryTower(tf.keras.layers.Layer):
         if c.hide == "newest":
             age = ages(history) if age is None else age
             weights *= 1.0 + c.recency_boost * tf.exp(-tf.maximum(age, 0.0) / c.recency_items)
-        count = tf.cast(history.row_lengths(), self.compute_dtype)[:, None]
+        is_seen = tf.cast(history.flat_values > 0, tf.float32)
         if kept is not None:
-            weights *= tf.gather(kept, history.value_rowids())
-            count *= tf.cast(kept, self.compute_dtype)[:, None]
+            is_seen *= tf.gather(kept, history.value_rowids())
+        weights = tf.cast(weights * is_seen, self.compute_dtype)
+        count = tf.math.unsorted_segment_sum(is_seen, history.value_rowids(), history.nrows())
+        count = tf.cast(count, self.compute_dtype)[:, None]
         is_new = tf.cast(tf.equal(count, 0), self.compute_dtype)
         known = self._history(history, weights) * tf.math.rsqrt(tf.maximum(count, 1))
         known += is_new * (self._features(encoded) + self._anyone)

@@ -16,7 +16,7 @@ from recsys_tfrs.models.scoring import RetrievalScorer
 from recsys_tfrs.runs import display
 from recsys_tfrs.runs.config import RunConfig
 from recsys_tfrs.runs.fitting import Fitted, fit_run
-from recsys_tfrs.runs.folder import RunFolder
+from recsys_tfrs.runs.folder import RunFolder, discard
 from recsys_tfrs.runs.measuring import Measured, measure_all
 from recsys_tfrs.runs.metrics_file import RunMetrics, TrainingFigures, write_metrics
 from recsys_tfrs.runs.prepared import Prepared, prepare
@@ -41,7 +41,12 @@ def train(config: RunConfig, folder: RunFolder, console: Console) -> Path:
       RecsysError: anything a user can act on; an unfinished run keeps its checkpoints.
     """
     runtime.configure(config.device, mixed_precision=config.training.mixed_precision, seed=config.seed)
-    prepared = prepare(config)
+    try:
+        prepared = prepare(config)
+    except BaseException:
+        if not (folder.work / CONFIG_FILE).exists():
+            discard(folder)
+        raise
     _write_config(prepared.config, folder)
     display.print_data(console, prepared)
     fitted = fit_run(prepared, folder.work, console)

@@ -37,7 +37,7 @@ def check_good(data: Interactions) -> None:
         ("my.csv", GOOD.replace(",", ";").encode()),
         ("my.txt", GOOD.replace(",", "|").encode()),
         ("my.tsv", GOOD.replace(",", "\t").encode()),
-        ("my.csv.gz", gzip.compress(GOOD.encode())),
+        ("my.csv.gz", gzip.compress(GOOD.encode(), mtime=0)),
         ("my.csv", GOOD.replace("user_id,", '"user_id", ').encode()),
         ("my.csv", GOOD.rstrip("\n").encode()),
     ],

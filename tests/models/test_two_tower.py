@@ -25,7 +25,7 @@ class TestContract(ModelContract):
         {"hide": "any", "objective": "full-softmax"},
         {"hide": "newest", "objective": "in-batch"},
     ]
-    everything: ClassVar[Way] = {"hidden": [8], "user_id": True}
+    everything: ClassVar[Way] = {"hidden": [8], "user_id": True, "empty_history": 0.4}
     remember: ClassVar[Way] = {"hide": "any", "hide_rate": 0.0, "empty_history": 0.0}
 
 
@@ -74,23 +74,24 @@ def embeddings(model: TwoTowerModel) -> tuple[np.ndarray, np.ndarray]:
 def test_a_query_is_a_sum_over_the_root_of_the_number_of_items(linear: TwoTowerModel) -> None:
     items, anyone = embeddings(linear)
     np.testing.assert_allclose(query(linear, []), anyone, rtol=1e-5)
-    np.testing.assert_allclose(query(linear, [3, 7]), (items[3] + items[7] + anyone) / np.sqrt(3), rtol=1e-4)
+    np.testing.assert_allclose(query(linear, [3, 7]), (items[3] + items[7]) / np.sqrt(2), rtol=1e-4)
+    np.testing.assert_allclose(query(linear, [3, 0, 7]), (items[3] + items[7]) / np.sqrt(2), rtol=1e-4)
 
 
 def test_items_rated_above_the_users_mean_weigh_more(linear: TwoTowerModel) -> None:
     """Ratings 5 and 3: a deviation of +1 and -1, so weights e^(0.5 / s) and e^(-0.5 / s)."""
-    items, anyone = embeddings(linear)
+    items, _ = embeddings(linear)
     data = random_interactions(12, 9, 40, features=False)
     up = np.exp(0.5 / data.ratings.std())
-    expected = (up * items[3] + items[7] / up + anyone) / np.sqrt(3)
+    expected = (up * items[3] + items[7] / up) / np.sqrt(2)
     np.testing.assert_allclose(query(linear, [3, 7], [5.0, 3.0]), expected, rtol=1e-4)
 
 
 def test_under_newest_recent_items_weigh_more() -> None:
     model = built(normalize=False, hide="newest", recency_boost=4.0, recency_items=2.0)
-    items, anyone = embeddings(model)
+    items, _ = embeddings(model)
     weights = 1 + 4 * np.exp(-np.array([2, 1, 0]) / 2)
-    expected = (weights @ items[[3, 7, 2]] + anyone) / 2
+    expected = (weights @ items[[3, 7, 2]]) / np.sqrt(3)
     np.testing.assert_allclose(query(model, [3, 7, 2]), expected, rtol=1e-4)
 
 

@@ -1,0 +1,83 @@
+"""Bad input from the command line: one clear message, the exit code, nothing left behind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from recsys_tfrs import cli
+from recsys_tfrs.errors import RecsysError
+
+
+def fails(*arguments: str | Path) -> tuple[int, str]:
+    """Exit code and message of a call that must fail in a way a user can act on."""
+    result = CliRunner().invoke(cli.cli, [str(a) for a in arguments])
+    if isinstance(result.exception, RecsysError):
+        return result.exception.exit_code, str(result.exception)
+    assert isinstance(result.exception, SystemExit), result.exception
+    return result.exit_code, result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["train", "no-such-family"], "is not 'two-tower'"),
+        (["train", "two-tower", "--dataset", "no-such-data"], "no-such-data"),
+        (
+            ["train", "two-tower", "--dataset", "simulated-tiny", "--set", "model.dims=3"],
+            "Unknown setting 'model.dims'",
+        ),
+        (["train", "two-tower", "--dataset", "simulated-tiny", "--set", "model.dim=0"], "Setting model.dim = 0"),
+        (["train", "two-tower", "--dataset", "simulated-tiny", "--set", "model"], "expects section.key=value"),
+        (["train", "two-tower", "--dataset", "simulated-tiny", "--split", "weekly"], "'weekly' is not known"),
+        (["train", "two-tower", "--dataset", "simulated-tiny", "--split", "official:u1"], "has no official fold 'u1'"),
+        (["train", "two-tower", "--config", "missing.toml"], "No configuration file at missing.toml"),
+        (["train", "two-tower", "--columns", "user"], "expected user=NAME"),
+        (["recommend", "no-run", "--user", "1"], "There is no run at no-run"),
+        (["evaluate", "no-run"], "There is no run at no-run"),
+        (["compare", "no-run"], "There is no run at no-run"),
+    ],
+)
+def test_a_clear_message_and_nothing_left(
+    arguments: list[str], expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    out = ["--out", "run"] if arguments[0] == "train" else []
+    code, message = fails(*arguments, *out)
+    assert code != 0
+    assert expected in message
+    assert not list(tmp_path.iterdir()), "a failed start leaves nothing to resume"
+
+
+def test_an_existing_run_is_not_overwritten(tmp_path: Path) -> None:
+    precious = tmp_path / "run"
+    precious.mkdir()
+    (precious / "results.txt").write_text("mine")
+    _, message = fails("train", "two-tower", "--dataset", "simulated-tiny", "--out", precious)
+    assert "is not overwritten" in message
+    assert (precious / "results.txt").read_text() == "mine"
+
+
+def test_an_unfinished_run_is_pointed_at(tmp_path: Path) -> None:
+    (tmp_path / "run.incomplete").mkdir()
+    _, message = fails("train", "two-tower", "--dataset", "simulated-tiny", "--out", tmp_path / "run")
+    assert "--resume" in message
+    _, message = fails("recommend", tmp_path / "run", "--user", "1")
+    assert "is unfinished" in message
+
+
+def test_there_must_be_something_to_resume(tmp_path: Path) -> None:
+    _, message = fails("train", "two-tower", "--resume", "--out", tmp_path / "run")
+    assert "nothing to resume" in message
+
+
+def test_a_table_of_ones_own_with_a_bad_row_names_the_line(tmp_path: Path) -> None:
+    rows = ["user,item,rating,timestamp", *(f"u{i % 9},i{i % 7},{1 + i % 5},{1_000_000 + i}" for i in range(60))]
+    rows[31] = "u1,i1,lots,5"
+    table = tmp_path / "mine.csv"
+    table.write_text("\n".join(rows))
+    _, message = fails("train", "two-tower", "--dataset", table, "--out", tmp_path / "run")
+    assert "32" in message
+    assert "lots" in message

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -28,11 +29,10 @@ from record import Figures, commit, machine, today
 
 from recsys_tfrs.data.sources import DataRequest, load
 from recsys_tfrs.errors import DatasetNotFoundError
-from recsys_tfrs.training.checkpoints import write_atomically
 
 _HERE = Path(__file__).resolve().parent
 _RESULTS = _HERE / "results"
-_STORE = _RESULTS / "retrieval.json"
+_STORE, _REPORT = _RESULTS / "retrieval.json", _RESULTS / "retrieval.md"
 
 #: Title and renderer of each part, in the order of the report.
 PARTS: dict[str, tuple[str, Callable[[Figures], list[str]]]] = {
@@ -68,7 +68,7 @@ def measure(part: str, args: argparse.Namespace) -> tuple[Figures, Figures]:
     return {"sizes": [figures for figures, _ in measured]}, measured[-1][1]
 
 
-def has_movielens(data_dir: Path | None) -> str | None:
+def why_no_movielens(data_dir: Path | None) -> str | None:
     """None if MovieLens 100K can be read, else why not; a folder that was named has to hold it."""
     try:
         load(DataRequest("movielens-100k", data_dir=data_dir))
@@ -99,8 +99,10 @@ def write_store(store: Figures) -> None:
     """The JSON file and the report rendered from it."""
     _RESULTS.mkdir(exist_ok=True)
     ordered = {part: store[part] for part in PARTS if part in store}
-    write_atomically(_STORE, json.dumps(ordered, indent=1) + "\n")
-    write_atomically(_RESULTS / "retrieval.md", "\n".join(report(ordered)) + "\n")
+    for path, text in ((_STORE, json.dumps(ordered, indent=1)), (_REPORT, "\n".join(report(ordered)))):
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text(text + "\n", encoding="utf-8")
+        temporary.replace(path)
 
 
 def report(store: Figures) -> list[str]:
@@ -119,7 +121,7 @@ def report(store: Figures) -> list[str]:
             f"## {title}",
             "",
             f"{entry['date']}, commit {entry['commit']}, `{entry['command']}`  ",
-            machine(entry["environment"]),
+            f"{machine(entry['environment'])}; load of others before the start {entry['load_before']:.1f}",
             "",
             *render(entry["figures"]),
         ]
@@ -135,24 +137,24 @@ def main() -> None:
     arguments.add_argument("--render", action="store_true", help="only write retrieval.md again from retrieval.json")
     args = arguments.parse_args()
     store = read_store()
-    missing = None if args.render or args.only == ["evaluator"] else has_movielens(args.data_dir)
-    for part in [] if args.render else args.only:
+    parts = [] if args.render else args.only
+    missing = why_no_movielens(args.data_dir) if {"accuracy", "throughput"} & set(parts) else None
+    for part in parts:
         if part == "accuracy" and missing:
             print(f"\n== accuracy is left out: {missing}", flush=True)
             continue
         print(f"\n== {part}", flush=True)
+        origin = {"date": today(), "commit": commit(), "load_before": os.getloadavg()[0]}
         figures, environment = measure(part, args)
         store[part] = {
-            "date": today(),
-            "commit": commit(),
+            **origin,
             "command": typed(sys.argv[1:]),
             "environment": environment,
             "figures": figures,
         }
         write_store(store)
-    if args.render:
-        write_store(store)
-    print(f"\nReport: {_RESULTS / 'retrieval.md'}")
+    write_store(store)
+    print(f"\nReport: {_REPORT}")
 
 
 if __name__ == "__main__":

@@ -68,6 +68,7 @@ def test_sections_do_not_change() -> None:
         ("model.hidden=[64, 32]", {"model": {"hidden": [64, 32]}}),
         ("model.normalize=false", {"model": {"normalize": False}}),
         ("data.dataset=ml-100k", {"data": {"dataset": "ml-100k"}}),
+        ("data.dataset = my folder ", {"data": {"dataset": "my folder"}}),
         ("data.dataset='5'", {"data": {"dataset": "5"}}),
         ("data.columns={user = 'u'}", {"data": {"columns": {"user": "u"}}}),
         ("split.method=official:u1", {"split": {"method": "official:u1"}}),

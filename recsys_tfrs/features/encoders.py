@@ -144,14 +144,14 @@ class NumericEncoder(Encoder):
     def __init__(self, config: FeaturesConfig, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._num_buckets = config.numeric_buckets
-        self._layer = tf.keras.layers.Discretization(bin_boundaries=[0.0], dtype=tf.float32)
+        self._layer = tf.keras.layers.Discretization(bin_boundaries=[0.0])
 
     def adapt(self, values: NDArray[Any]) -> None:
         """Place the boundaries at quantiles, so that each bucket holds about as many training entities."""
         known = values[np.isfinite(values)]
         inner = np.linspace(0, 1, self._num_buckets + 1)[1:-1]
         boundaries = np.unique(np.quantile(known, inner)) if len(known) else np.array([0.0])
-        self._layer = tf.keras.layers.Discretization(bin_boundaries=boundaries.tolist(), dtype=tf.float32)
+        self._layer = tf.keras.layers.Discretization(bin_boundaries=boundaries.tolist())
         self.vocabulary_size = len(boundaries) + 2
 
     def call(self, values: tf.Tensor) -> tf.Tensor:

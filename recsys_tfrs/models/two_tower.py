@@ -244,7 +244,6 @@ class TwoTowerModel(tfrs.Model):
             self._num_items,
         )
 
-    @tf.function(reduce_retracing=True)
     def query_vectors(
         self, users: tf.Tensor, history: tf.RaggedTensor, ratings: tf.RaggedTensor | None = None
     ) -> tf.Tensor:
@@ -258,6 +257,19 @@ class TwoTowerModel(tfrs.Model):
         Returns:
           ``[batch, dim]``.
         """
+        if ratings is None:
+            ratings = history.with_flat_values(tf.zeros_like(history.flat_values, tf.float32))
+        return self._traced_query_vectors(users, history, ratings)
+
+    # One signature for every batch: traced once in the life of a model.
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None], tf.int32),
+            tf.RaggedTensorSpec([None, None], tf.int32, ragged_rank=1),
+            tf.RaggedTensorSpec([None, None], tf.float32, ragged_rank=1),
+        ]
+    )
+    def _traced_query_vectors(self, users: tf.Tensor, history: tf.RaggedTensor, ratings: tf.RaggedTensor) -> tf.Tensor:
         encoded = {name: tf.gather(table, users) for name, table in self._user_table.items()}
         return self.encoded_query_vectors(encoded, history, ratings)
 

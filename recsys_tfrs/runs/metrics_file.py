@@ -45,16 +45,16 @@ class RunMetrics(Section):
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
-    family: str
+    family: str = Field(description="Family of the model, as on the command line.")
     dataset: str = Field(description="The data set really read, which `auto` chose.")
     dataset_notes: list[str] = Field(description="What was skipped, merged or substituted while reading.")
-    split: str
+    split: str = Field(description="Method, as given to `--split`.")
     split_hash: str = Field(description="SHA-256 over the external ids of train, validation and test rows.")
-    seed: int
-    num_users: int
-    num_items: int
+    seed: int = Field(description="Of weights, order and dropout.")
+    num_users: int = Field(description="Users of the data set.")
+    num_items: int = Field(description="Size of the catalogue.")
     num_train: int = Field(description="Training rows, validation rows included.")
-    num_validation: int
+    num_validation: int = Field(description="Training rows that were withheld to select on.")
     num_test: int = Field(description="Test rows of the split.")
     num_test_measured: int = Field(description="Test rows that `metrics` averages over, see `pairs`.")
     pairs: str = Field(description="`all` test rows, or the `warm` ones: user and item occur in training.")
@@ -63,15 +63,15 @@ class RunMetrics(Section):
     metrics_all_pairs: Figures = Field(description="The model on all test rows, cold users and items included.")
     intervals: dict[str, tuple[float, float]] = Field(description="95% bootstrap over users, of `metrics`.")
     baselines: dict[str, Figures] = Field(description="Tuned baselines, measured as `metrics`.")
-    baseline_details: dict[str, BaselineDetails]
+    baseline_details: dict[str, BaselineDetails] = Field(description="How each baseline was chosen, by name.")
     comparisons: dict[str, dict[str, Comparison]] = Field(description="baseline -> metric -> comparison.")
     oracle: Figures | None = Field(None, description="Best reachable ranking, for simulated data.")
     slices: dict[str, dict[str, dict[str, float]]] = Field(description="slice -> group -> figures of the model.")
     validation: Figures = Field(description="Validation metrics of the chosen epoch.")
-    training: TrainingFigures
+    training: TrainingFigures = Field(description="What training took.")
     index: dict[str, Any] = Field(description="Kind of the index and its audit.")
-    peak_memory_bytes: int
-    environment: dict[str, Any]
+    peak_memory_bytes: int = Field(description="Largest resident memory of the process.")
+    environment: dict[str, Any] = Field(description="Machine, Python, package versions, devices and precision.")
 
 
 def write_metrics(metrics: RunMetrics, folder: Path) -> None:

@@ -32,13 +32,15 @@ def plot_comparison(metrics: RunMetrics, path: Path, metric: str = "ndcg@10") ->
     values = [rows[name][metric] for name in names]
     colours = [_MODEL if n == metrics.family else _ORACLE if n == "oracle" else _BASELINE for n in names]
     figure, axes = _figure(7.0, 0.5 * len(names) + 1.2)
-    bars = axes.barh(names, values, color=colours)
-    axes.bar_label(bars, fmt="%.4f", padding=28 if metrics.intervals else 4, fontsize=9)
+    labels = [f"{name}  {value:.4f}" for name, value in zip(names, values, strict=True)]
+    axes.barh(labels, values, color=colours)
     low, high = metrics.intervals[metric]
     value = metrics.metrics[metric]
-    axes.errorbar(value, metrics.family, xerr=[[value - low], [high - value]], color="black", capsize=3, lw=1)
-    axes.set_xlim(0, max(*values, high) * 1.2)
-    axes.set_xlabel(f"{metric} on {metrics.dataset}, {metrics.split} split (bar: 95% interval over users)")
+    axes.errorbar(
+        value, names.index(metrics.family), xerr=[[value - low], [high - value]], color="black", capsize=3, lw=1
+    )
+    axes.set_xlim(0, max(*values, high) * 1.05)
+    axes.set_xlabel(f"{metric} on {metrics.dataset}, {metrics.split} split; line: 95% interval over users")
     figure.savefig(path)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from end_to_end.conftest import TRAIN, recsys
+from end_to_end.program import TRAIN, recsys
 
 from recsys_tfrs.config import read_toml
 

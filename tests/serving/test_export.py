@@ -14,8 +14,8 @@ from unittest.mock import MagicMock
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import World, call
 from numpy.testing import assert_allclose
+from serving.hand_made import World, call
 from tensorflow.core.protobuf import saved_model_pb2
 
 from recsys_tfrs.data.interactions import Interactions

@@ -5,8 +5,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import World
 from numpy.testing import assert_allclose
+from serving.hand_made import World
 
 from recsys_tfrs.errors import MissingExtraError, RunError, UsageError
 from recsys_tfrs.serving import recommender as recommender_module

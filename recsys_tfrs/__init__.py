@@ -7,6 +7,7 @@ Stages
 ------
 version     the one version number
 errors      what can go wrong, each with a remedy
+files       files that appear whole or not at all
 schema      column names and kinds, once
 runtime     TensorFlow's start-up, seeds, devices, memory growth, precision
 config      TOML files and ``--set section.key=value``, validated, unknown keys refused

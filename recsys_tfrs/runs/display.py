@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.console import Console
@@ -13,7 +14,9 @@ from rich.text import Text
 
 from recsys_tfrs.evaluation.ranking import Ranking
 from recsys_tfrs.runs.metrics_file import RunMetrics
-from recsys_tfrs.runs.prepared import Prepared
+
+if TYPE_CHECKING:  # comparing runs needs no TensorFlow
+    from recsys_tfrs.runs.prepared import Prepared
 
 #: Metrics of the table, in order.
 HEADLINE = ("hit@10", "ndcg@10", "mrr@10", "hit@100", "recall@10", "map@10", "coverage@10")

@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field, ValidationError
 
 from recsys_tfrs.config import Section
 from recsys_tfrs.errors import RunError
-from recsys_tfrs.training.checkpoints import write_atomically
+from recsys_tfrs.files import write_atomically
 
 Figures = dict[str, float]
 

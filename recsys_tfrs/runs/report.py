@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from recsys_tfrs.files import write_atomically
 from recsys_tfrs.runs.display import HEADLINE, duration, samples
 from recsys_tfrs.runs.fitting import Fitted
 from recsys_tfrs.runs.measuring import Measured
 from recsys_tfrs.runs.metrics_file import RunMetrics
 from recsys_tfrs.runs.plots import plot_comparison, plot_hits, plot_slices, plot_training
 from recsys_tfrs.runs.prepared import Prepared
-from recsys_tfrs.training.checkpoints import write_atomically
 
 
 def write_report(metrics: RunMetrics, prepared: Prepared, fitted: Fitted, measured: Measured, folder: Path) -> None:

@@ -10,6 +10,7 @@ from rich.console import Console
 from recsys_tfrs import runtime
 from recsys_tfrs.config import to_toml
 from recsys_tfrs.errors import RunError
+from recsys_tfrs.files import write_atomically
 from recsys_tfrs.index.audit import audit
 from recsys_tfrs.index.chooser import build_index
 from recsys_tfrs.models.scoring import RetrievalScorer
@@ -22,7 +23,6 @@ from recsys_tfrs.runs.metrics_file import RunMetrics, TrainingFigures, write_met
 from recsys_tfrs.runs.prepared import Prepared, prepare
 from recsys_tfrs.runs.report import write_report
 from recsys_tfrs.serving.export import export_retrieval
-from recsys_tfrs.training.checkpoints import write_atomically
 
 CONFIG_FILE = "config.toml"
 #: Test users whose queries the index is audited with.

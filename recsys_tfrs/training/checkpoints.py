@@ -7,7 +7,6 @@ written last and atomically, so a checkpoint without one does not count.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from recsys_tfrs.errors import RunError
+from recsys_tfrs.files import write_atomically
 from recsys_tfrs.training.averaging import AveragedWeights
 
 Weights = list[NDArray[np.float32]]
@@ -60,16 +60,6 @@ def set_weights(model: tf.keras.Model, weights: Weights) -> None:
 
 def _variables(model: tf.keras.Model) -> list[tf.Variable]:
     return [weight for weight in model.weights if isinstance(weight, tf.Variable)]
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a text file so that a reader, or a crash, sees the old one or the new one whole."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 class CheckpointStore:

@@ -9,8 +9,9 @@ import pytest
 import tensorflow as tf
 
 from recsys_tfrs.errors import RunError
+from recsys_tfrs.files import write_atomically
 from recsys_tfrs.training.averaging import AveragedWeights
-from recsys_tfrs.training.checkpoints import CheckpointStore, LoopState, write_atomically
+from recsys_tfrs.training.checkpoints import CheckpointStore, LoopState
 
 
 def make_model(units: int = 2) -> tf.keras.Model:

@@ -158,12 +158,19 @@ def main() -> None:
     except KeyboardInterrupt:
         click.echo("Interrupted. An unfinished training run continues with the same command and --resume.", err=True)
         sys.exit(130)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+    except Exception as error:
+        if not _is_disk_full(error):
             raise
         click.echo(
-            f"Error: the disk is full ({error.filename or 'no space left'}). Make room, then continue with the same "
-            "command and --resume; nothing that was complete is lost.",
+            "Error: the disk is full. Make room, then continue with the same command and --resume; nothing that was "
+            "complete is lost.",
             err=True,
         )
         sys.exit(1)
+
+
+def _is_disk_full(error: Exception) -> bool:
+    """TensorFlow reports a full disk by an error of its own, as it does a lack of memory; the text tells them apart."""
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return type(error).__name__ == "ResourceExhaustedError" and "No space left on device" in str(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,35 @@ def test_an_unfinished_run_is_pointed_at(tmp_path: Path) -> None:
     assert "--resume" in message
     _, message = fails("recommend", tmp_path / "run", "--user", "1")
     assert "is unfinished" in message
+
+
+class ResourceExhaustedError(Exception):
+    """By the name of TensorFlow's."""
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOSPC, "No space left on device"), ResourceExhaustedError("x; No space left on device")]
+)
+def test_a_full_disk_is_named(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full() -> None:
+        raise error
+
+    monkeypatch.setattr(cli, "cli", full)
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    assert left.value.code == 1
+    assert "the disk is full" in capsys.readouterr().err
+
+
+def test_a_lack_of_memory_is_not_taken_for_a_full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    def starved() -> None:
+        raise ResourceExhaustedError("OOM when allocating tensor")
+
+    monkeypatch.setattr(cli, "cli", starved)
+    with pytest.raises(ResourceExhaustedError):
+        cli.main()
 
 
 def test_there_must_be_something_to_resume(tmp_path: Path) -> None:

@@ -11,10 +11,12 @@ import tensorflow as tf
 from contracts.model_contract import ModelContract, Way
 from contracts.tiny_data import all_rows, random_interactions
 
+from recsys_tfrs.data.histories import build_histories
 from recsys_tfrs.features.config import FeaturesConfig
 from recsys_tfrs.models import two_tower
 from recsys_tfrs.models.two_tower import Config, TwoTowerModel
 from recsys_tfrs.objectives.softmax import FullSoftmax, InBatchSoftmax
+from recsys_tfrs.schema import ITEM_ID, MOVIE_YEAR, USER_ID
 from recsys_tfrs.training.pipeline import user_batches
 
 
@@ -26,6 +28,7 @@ class TestContract(ModelContract):
         {"hide": "newest", "objective": "in-batch"},
     ]
     everything: ClassVar[Way] = {"hidden": [8], "user_id": True, "empty_history": 0.4}
+    capable: ClassVar[Way] = {"dim": 32}
     remember: ClassVar[Way] = {"hide": "any", "hide_rate": 0.0, "empty_history": 0.0}
 
 
@@ -45,6 +48,20 @@ def test_what_to_hide_is_left_to_validation_unless_it_is_given(
     variants = config.variants(has_times=has_times)
     assert {name: variant.hide for name, variant in variants.items()} == expected
     assert {variant.dim for variant in variants.values()} == {7}
+
+
+def test_vocabularies_hold_what_occurs_in_training_rows() -> None:
+    data = random_interactions(12, 9, 60)
+    histories = build_histories(data, np.flatnonzero((data.items > 3) & (data.users != 5)))
+    model = two_tower.build(Config(dim=4), FeaturesConfig(min_frequency=1), data, histories, seed=1)
+    known = model.items({ITEM_ID: tf.constant(data.item_ids[1:].astype(str))})[ITEM_ID].numpy()
+    assert known.tolist() == [0, 0, 0, 1, 2, 3, 4, 5, 6]
+    known = model.users({USER_ID: tf.constant(data.user_ids[1:].astype(str))})[USER_ID].numpy()
+    assert (known == 0).tolist() == [user == 5 for user in range(1, 13)]
+    # Item i is of 1980 + i, so training begins in 1984, and what is older shares its lowest bucket.
+    buckets = model.items.encoders[MOVIE_YEAR](tf.constant([1981.0, 1982.0, 1983.0, 1989.0])).numpy()
+    assert buckets[:3].tolist() == [1, 1, 1]
+    assert buckets[3] > 1
 
 
 def built(**settings: object) -> TwoTowerModel:

@@ -73,6 +73,14 @@ def test_training_stops_after_so_many_looks_without_improvement(model: tf.keras.
     assert (looking._state.best_epoch, looking._state.best_value) == (5, 0.4)
 
 
+def test_an_improvement_starts_the_count_anew(model: tf.keras.Model, tmp_path: Path) -> None:
+    looking = validation(model, tmp_path, [0.3, 0.2, 0.4, 0.1], validate_every=1, patience=2)
+    for epoch in range(4):
+        looking.on_epoch_end(epoch)
+    assert not model.stop_training
+    assert looking._state.looks_without_improvement == 1
+
+
 def test_a_metric_that_is_not_measured_is_named_with_those_that_are(model: tf.keras.Model, tmp_path: Path) -> None:
     looking = validation(model, tmp_path, [0.1], validate_every=1, metric="auc")
     with pytest.raises(TrainingError, match=r"training\.metric = 'auc' is not measured: use one of hit@10, ndcg@10\."):

@@ -109,8 +109,11 @@ def test_what_a_kill_leaves_behind_does_not_hinder_the_next_checkpoint(tmp_path:
 
 def test_a_checkpoint_of_another_model_is_refused_with_the_remedy(tmp_path: Path) -> None:
     store_of(tmp_path, make_model(units=2)).save(LoopState(epoch=1))
-    with pytest.raises(RunError, match=r"does not fit this model .* remove the unfinished run's folder"):
-        store_of(tmp_path, make_model(units=4)).restore()
+    wider, deeper = make_model(units=4), make_model(units=2)
+    deeper.add(tf.keras.layers.Dense(2))
+    for other in (wider, deeper):
+        with pytest.raises(RunError, match=r"(?s)does not fit this model .* remove the unfinished run's folder"):
+            store_of(tmp_path, other).restore()
 
 
 def test_a_file_is_replaced_whole_or_left_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,7 +41,7 @@ from recsys_tfrs.training.fit import Phase, fit
 
 DATASET = os.environ.get("DATASET", "simulated-small")
 EPOCHS = 30
-COMPARED_EPOCHS = 4
+COMPARED_EPOCHS = 3
 
 config = build(
     family_config("two-tower"),
@@ -296,9 +296,12 @@ print(f"{'by chance':11s} {min(1, 10 / cold.sum()):.3f}")
 
 # %% [markdown]
 # A method that only counts interactions has nothing to say about films without any: it scores all of them alike, and
-# the tie rule gives it chance, exactly. The towers read genre, year and title. Put among *all* films, though, the new
-# ones stand low: in training no new film was ever the right answer, so nothing taught the model to place them beside
-# the popular ones. A shelf of their own is the honest use.
+# the tie rule gives it chance, exactly. The towers read genre, year and title, and in the simulated data these tell
+# much of what a film is. Whether they do in yours has to be measured: on MovieLens 100K the same shelf gave the towers
+# 0.09 over 202 test rows, where chance is 0.15.
+#
+# Put among *all* films, new ones stand low either way: in training no new film was ever the right answer, so nothing
+# taught the model to place them beside the popular ones. A shelf of their own is the honest use.
 #
 # ## 10. When the catalogue is too large
 #
@@ -312,7 +315,7 @@ print(f"{'by chance':11s} {min(1, 10 / cold.sum()):.3f}")
 # size nothing is gained in speed; the gain grows with the catalogue.)
 
 # %%
-tf.get_logger().setLevel("ERROR")  # so many models in one process: TensorFlow would wonder about their graphs
+tf.get_logger().setLevel("ERROR")  # five models in one process make TensorFlow warn of five traced graphs
 compared = {}
 for label, changes in (
     ("full softmax", {"objective": "full-softmax"}),

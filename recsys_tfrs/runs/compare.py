@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from recsys_tfrs.runs.display import figures_table
+from recsys_tfrs.runs.display import print_systems
 from recsys_tfrs.runs.folder import open_run
 from recsys_tfrs.runs.metrics_file import read_metrics
 
@@ -31,6 +31,6 @@ def compare_runs(paths: Sequence[Path], console: Console) -> None:
     for key, systems in groups.items():
         dataset, split, pairs, split_hash = key
         title = f"{dataset}, {split} split, {pairs} pairs (split {split_hash[:8]})"
-        console.print(figures_table({**systems, **baselines[key]}, title))
+        print_systems(console, {**systems, **baselines[key]}, title)
     if len(groups) > 1:
         console.print("Runs in different tables were measured on different test pairs and cannot be compared.")

@@ -44,9 +44,9 @@ def print_data(console: Console, prepared: Prepared) -> None:
     )
 
 
-def figures_table(rows: Mapping[str, Mapping[str, float]], title: str) -> Table:
+def print_systems(console: Console, rows: Mapping[str, Mapping[str, float]], title: str) -> None:
     """A table of systems by headline metrics, the best value of each column bold; the oracle does not compete."""
-    table = Table(title=title, title_justify="left")
+    table = Table()
     table.add_column("")
     for metric in HEADLINE:
         table.add_column(metric, justify="right")
@@ -61,7 +61,8 @@ def figures_table(rows: Mapping[str, Mapping[str, float]], title: str) -> Table:
             best = name != "oracle" and value >= max(f.get(metric, -1.0) for f in competing)
             cells.append(f"[bold]{value:.4f}[/]" if best else f"{value:.4f}")
         table.add_row(name, *cells)
-    return table
+    console.print(title, highlight=False)
+    console.print(table)
 
 
 def print_figures(console: Console, metrics: RunMetrics) -> None:
@@ -73,7 +74,7 @@ def print_figures(console: Console, metrics: RunMetrics) -> None:
     rows = {metrics.family: metrics.metrics, **metrics.baselines}
     if metrics.oracle is not None:
         rows["oracle"] = metrics.oracle
-    console.print(figures_table(rows, title))
+    print_systems(console, rows, title)
     low, high = metrics.intervals["ndcg@10"]
     console.print(f"ndcg@10 of {metrics.family}, 95% interval over users: {low:.4f} to {high:.4f}")
     for name, details in metrics.baseline_details.items():

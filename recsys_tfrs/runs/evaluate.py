@@ -11,7 +11,7 @@ from recsys_tfrs.config import build, read_toml
 from recsys_tfrs.errors import RunError
 from recsys_tfrs.models.scoring import RetrievalScorer
 from recsys_tfrs.runs.config import family_config
-from recsys_tfrs.runs.display import figures_table
+from recsys_tfrs.runs.display import print_systems
 from recsys_tfrs.runs.fitting import WEIGHTS
 from recsys_tfrs.runs.folder import open_run
 from recsys_tfrs.runs.measuring import measure
@@ -45,7 +45,7 @@ def evaluate_run(path: Path, console: Console) -> bool:
     model = prepared.build_model(prepared.train)
     model.load_weights(run / WEIGHTS).expect_partial()
     now = measure(prepared, RetrievalScorer(model, prepared.train)).metrics
-    console.print(figures_table({"recorded": recorded.metrics, "measured now": now}, f"{run.name}"))
+    print_systems(console, {"recorded": recorded.metrics, "measured now": now}, run.name)
     apart = {name: (value, now[name]) for name, value in recorded.metrics.items() if abs(value - now[name]) > TOLERANCE}
     for name, (then, value) in apart.items():
         console.print(f"[red]{name} was {then:.5f} and is {value:.5f}[/]")

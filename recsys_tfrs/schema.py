@@ -45,3 +45,4 @@ class SplitMethod(str, Enum):
     LEAVE_LAST_OUT = "leave-last-out"
     RANDOM = "random"
     OFFICIAL = "official"
+    SESSIONS = "sessions"

@@ -65,6 +65,8 @@ class Interactions:
       oracle: the generator's truth, for simulated data only.
       notes: sentences about what was skipped, merged or substituted while reading; shown to the user.
       in_order: without times, the rows of each user still stand in the order in which they happened.
+      test_cases: ``[num_cases]`` int64 rows to be predicted, where the source ships such cases; each is the last of a
+        user of its own, whose other rows are what he is asked with.
     """
 
     name: str
@@ -83,6 +85,7 @@ class Interactions:
     oracle: Oracle | None = None
     notes: tuple[str, ...] = ()
     in_order: bool = False
+    test_cases: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         n = len(self.users)

@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from recsys_tfrs.data import lists, movielens, movietweetings, tfds_movielens
+from recsys_tfrs.data import lists, movielens, movietweetings, session_files, tfds_movielens
 from recsys_tfrs.data.archives import DataFolder, data_folders
 from recsys_tfrs.data.assemble import Duplicates, Policy
 from recsys_tfrs.data.interactions import Interactions
+from recsys_tfrs.data.sessions import sessions_by_gap
 from recsys_tfrs.errors import DataError, DatasetNotFoundError, UsageError
 
 AUTO = "auto"
@@ -36,13 +37,17 @@ class DataRequest:
       data_dir: for a name, the folder or zip to read instead of searching.
       items: table about the items of a table or of lists of one's own.
       users: table about its users.
-      columns: ``user``, ``item``, ``rating``, ``timestamp``, ``weight`` -> column name; any other key is a column of
-        `items`, of `users` or, as context, of the interactions, its value a `recsys_tfrs.schema.Kind`.
+      columns: ``user``, ``session``, ``item``, ``rating``, ``timestamp``, ``weight`` -> column name, a session taking
+        the user's place; any other key is a column of `items`, of `users` or, as context, of the interactions, its
+        value a `recsys_tfrs.schema.Kind`.
       skip_bad_rows: leave out and count rows that cannot be read.
       duplicates: which row of a repeated (user, item) pair stays, see `recsys_tfrs.data.assemble.Policy`.
       download_timeout: seconds to wait for the download host; None means 3 for ``auto`` and 10 for a name.
       seed: of simulated data.
       num_rows: of simulated data; None keeps the size its name says.
+      core: keep only users and items with at least this many interactions among each other, see `data.core`; of
+        sessions, once they are cut.
+      session_gap: cut users into sessions at pauses of more than so many minutes; None: they stay whole.
     """
 
     dataset: str = AUTO
@@ -55,11 +60,15 @@ class DataRequest:
     download_timeout: float | None = None
     seed: int = 42
     num_rows: int | None = None
+    core: int | None = None
+    session_gap: float | None = None
 
     @property
     def policy(self) -> Policy:
-        """What to do about bad and repeated rows."""
-        return Policy(self.skip_bad_rows, self.duplicates)
+        """What to do about bad and repeated rows; in a session, an item that comes again is no repetition to merge."""
+        of_sessions = self.session_gap is not None or "session" in self.columns
+        duplicates = "keep-all" if of_sessions and self.duplicates == "keep-last" else self.duplicates
+        return Policy(self.skip_bad_rows, duplicates)
 
 
 @dataclass(frozen=True)
@@ -85,6 +94,14 @@ FORMATS = (
         movielens.recognise,
         movielens.load_folder,
     ),
+    FolderFormat(
+        "prepared sessions (train_sessions.txt, test_cases.txt, also with .gz)",
+        session_files.recognise_prepared,
+        session_files.load_prepared,
+    ),
+    FolderFormat(
+        "RecSys Challenge 2015 (yoochoose-clicks.dat)", session_files.recognise_clicks, session_files.load_clicks
+    ),
 )
 
 
@@ -96,6 +113,13 @@ def load(request: DataRequest) -> Interactions:
       DataError: its files are missing, truncated or malformed.
       UsageError: the request is not understood.
     """
+    interactions = _load(request)
+    if request.session_gap is not None:
+        interactions = sessions_by_gap(interactions, request.session_gap)
+    return interactions if request.core is None else core(interactions, request.core)
+
+
+def _load(request: DataRequest) -> Interactions:
     name = request.dataset
     of_ones_own = [option for option in ("items", "users", "columns") if getattr(request, option)]
     if name == AUTO or name in known_names() or name.startswith(SIMULATED):
@@ -130,6 +154,8 @@ def load_path(path: Path, request: DataRequest) -> Interactions:
     Raises:
       DataError: nothing that can be read is there, or what is there is malformed.
     """
+    if path.is_file() and path.name.removesuffix(".gz") == session_files.CLICKS:
+        path = path.parent
     found = recognise(path)
     if not found and path.is_dir() and not _is_table(path):
         below = [match for child in sorted(path.iterdir()) for match in recognise(child)]

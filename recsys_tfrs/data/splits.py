@@ -11,7 +11,7 @@ Rules (the same for every model and baseline):
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,11 +28,13 @@ class Split:
     """Row numbers of one data set, told apart.
 
     Attributes:
-      name: ``temporal``, ``leave-last-out``, ``random`` or ``official:<fold>``.
+      name: ``temporal``, ``leave-last-out``, ``random``, ``official:<fold>`` or ``sessions``.
       train: ``[num_train]`` sorted rows final models are fitted on; holds `validation` too.
       validation: ``[num_validation]`` sorted rows withheld while selecting.
       test: ``[num_test]`` sorted rows nobody looks at before the end.
       hash: SHA-256 over the (user, item) external ids of train, validation and test: equal on every machine.
+      given: sorted rows that are asked with and never fitted on: the beginnings of the sessions to be continued.
+      withheld: sorted rows of `train` not fitted on while selecting; None: those of `validation`.
     """
 
     name: str
@@ -40,11 +42,24 @@ class Split:
     validation: Rows
     test: Rows
     hash: str
+    given: Rows = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    withheld: Rows | None = None
 
     @property
     def selection_train(self) -> Rows:
-        """Rows to fit on while selecting: `train` without `validation`."""
-        return np.setdiff1d(self.train, self.validation, assume_unique=True)
+        """Rows to fit on while selecting: `train` without `validation`, or without what is `withheld` instead."""
+        withheld = self.validation if self.withheld is None else self.withheld
+        return np.setdiff1d(self.train, withheld, assume_unique=True)
+
+    @property
+    def known(self) -> Rows:
+        """Rows known when asking for `test`: `train` and what is `given`."""
+        return np.union1d(self.train, self.given) if len(self.given) else self.train
+
+    @property
+    def selection_known(self) -> Rows:
+        """Rows known when asking for `validation`."""
+        return np.union1d(self.selection_train, self.given) if len(self.given) else self.selection_train
 
 
 def time_order(interactions: Interactions, rows: Rows) -> Rows:
@@ -92,6 +107,9 @@ _HOLD_OUT = {
 }
 
 
+_METHODS = "temporal, leave-last-out, random, sessions or official:FOLD"
+
+
 def parse_method(text: str) -> tuple[SplitMethod, str | None]:
     """``"official:u1"`` -> (OFFICIAL, "u1"); other methods take no fold.
 
@@ -101,7 +119,7 @@ def parse_method(text: str) -> tuple[SplitMethod, str | None]:
     method, _, fold = text.partition(":")
     known = [m.value for m in SplitMethod]
     if method not in known or (method == SplitMethod.OFFICIAL.value) != bool(fold):
-        raise SplitError(f"Split {text!r} is not known: use temporal, leave-last-out, random or official:FOLD.")
+        raise SplitError(f"Split {text!r} is not known: use {_METHODS}.")
     return SplitMethod(method), fold or None
 
 
@@ -153,6 +171,8 @@ def make_split(
       SplitError: a part would be empty, or the data lacks what the method needs.
     """
     kind, fold = parse_method(method)
+    if kind is SplitMethod.SESSIONS:
+        raise SplitError("The sessions split adds test cases to the data: make it with sessions.split_interactions.")
     all_rows = np.arange(len(interactions), dtype=np.int64)
     hold_out = _HOLD_OUT[kind]
     if fold is not None:

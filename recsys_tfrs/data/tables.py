@@ -29,6 +29,9 @@ from recsys_tfrs.schema import Kind
 
 ROLES = ("user", "item", "rating", "timestamp", "weight")
 
+#: Key of `--columns` that names what tells sessions apart; it takes the place of the user.
+SESSION = "session"
+
 
 @dataclass(frozen=True)
 class Columns:
@@ -44,11 +47,14 @@ class Columns:
 
     @classmethod
     def parse(cls, columns: Mapping[str, str]) -> Columns:
-        """Tell roles from kinds: ``user=uid, item=sku, brand=categorical``.
+        """Tell roles from kinds: ``user=uid, item=sku, brand=categorical``; ``session=sid`` takes the user's place.
 
         Raises:
           UsageError: a value that should be a kind is none, or the user or item column is given as empty.
         """
+        if SESSION in columns:
+            columns = {**columns, "user": columns[SESSION]}
+            del columns[SESSION]
         roles = {key: value for key, value in columns.items() if key in ROLES}
         for role in ("user", "item"):
             if roles.get(role) == "":

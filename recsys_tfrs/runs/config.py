@@ -27,12 +27,16 @@ class DataConfig(Section):
     items: Path | None = Field(None, description="Table about the items of a table of your own.")
     users: Path | None = Field(None, description="Table about its users.")
     columns: dict[str, str] = Field(
-        {}, description="user, item, rating, timestamp, weight -> column name; feature or context column -> kind."
+        {},
+        description="user, session, item, rating, timestamp, weight -> column name; feature or context column -> kind.",
     )
     skip_bad_rows: bool = Field(False, description="Leave out and count rows that cannot be read.")
     duplicates: Duplicates = Field("keep-last", description="Which row of a repeated (user, item) pair stays.")
     seed: int = Field(42, ge=0, description="Of simulated data.")
     num_rows: int | None = Field(None, ge=1, description="Rows of simulated data; left out: what its name says.")
+    session_gap: float | None = Field(
+        None, gt=0, description="Cut users into sessions at pauses of more than so many minutes."
+    )
 
     def request(self) -> DataRequest:
         """The same as a request to `recsys_tfrs.data.sources.load`."""
@@ -42,7 +46,9 @@ class DataConfig(Section):
 class SplitConfig(Section):
     """Which rows test; see `recsys_tfrs.data.splits.make_split`."""
 
-    method: str = Field(SplitMethod.TEMPORAL.value, description="temporal, leave-last-out, random or official:FOLD.")
+    method: str = Field(
+        SplitMethod.TEMPORAL.value, description="temporal, leave-last-out, random, sessions or official:FOLD."
+    )
     test_fraction: float = Field(0.2, gt=0, lt=1, description="Share of rows to test on (temporal, random).")
     validation_fraction: float = Field(0.1, gt=0, lt=1, description="Share of training rows to select on.")
     seed: int = Field(42, ge=0, description="Of the random split; stays when --seed varies the model.")

@@ -150,7 +150,7 @@ def test_the_hash_is_the_same_on_every_machine() -> None:
 
 @pytest.mark.parametrize("text", ["chronological", "official", "temporal:u1", ""])
 def test_unknown_methods(text: str) -> None:
-    with pytest.raises(SplitError, match="use temporal, leave-last-out, random or official:FOLD"):
+    with pytest.raises(SplitError, match="use temporal, leave-last-out, random, sessions or official:FOLD"):
         parse_method(text)
     assert parse_method("official:ua") == (SplitMethod.OFFICIAL, "ua")
     assert parse_method("random") == (SplitMethod.RANDOM, None)

@@ -1,0 +1,134 @@
+"""The split by sessions and the test cases it makes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from contracts.tiny_data import interactions_of
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recsys_tfrs.data import sessions
+from recsys_tfrs.data.archives import disk_folder
+from recsys_tfrs.data.assemble import Policy
+from recsys_tfrs.data.histories import build_histories
+from recsys_tfrs.data.interactions import Interactions
+from recsys_tfrs.data.session_files import load_prepared
+from recsys_tfrs.data.sessions import sessions_by_gap, split_interactions
+from recsys_tfrs.data.splits import Split, make_split
+from recsys_tfrs.errors import SplitError
+
+
+def log(lengths: list[int], *, features: bool = False) -> Interactions:
+    """Sessions one after the other; the n-th click of session s is item 10 s + n."""
+    users = np.repeat(np.arange(1, len(lengths) + 1), lengths)
+    items = np.concatenate([10 * s + np.arange(1, n + 1) for s, n in enumerate(lengths)])
+    return interactions_of(
+        users, items, len(lengths), 10 * len(lengths), timestamps=10**9 + np.arange(len(users)), features=features
+    )
+
+
+def cases(data: Interactions, split: Split, targets: np.ndarray) -> dict[str, tuple[list[int], int]]:
+    """Name of the case -> what it is asked with, and the target."""
+    known = build_histories(data, split.given)
+    return {
+        data.user_ids[user]: (known.of(user).tolist(), item)
+        for user, item in zip(data.users[targets].tolist(), data.items[targets].tolist(), strict=True)
+    }
+
+
+def test_the_newest_sessions_test_and_every_item_but_their_first_is_a_case() -> None:
+    data, split = split_interactions(
+        log([2, 2, 2, 2, 1, 3, 1, 3], features=True), "sessions", test_fraction=0.25, validation_fraction=1 / 3
+    )
+    assert data.users[split.train].tolist() == [1, 1, 2, 2, 3, 3, 4, 4, 5, 6, 6, 6]
+    assert data.users[split.selection_train].tolist() == [1, 1, 2, 2, 3, 3, 4, 4]
+    assert cases(data, split, split.validation) == {"u6@2": ([51], 52), "u6@3": ([51, 52], 53)}
+    assert cases(data, split, split.test) == {"u8@2": ([71], 72), "u8@3": ([71, 72], 73)}
+    assert not set(split.given) & set(split.train)
+    assert data.user_features["user_gender"].values[-4:].tolist() == ["F", "F", "F", "F"]  # of users 6 and 8
+    assert split.known.tolist() == sorted([*split.train, *split.given])
+    assert split.selection_known.tolist() == sorted([*split.selection_train, *split.given])
+
+
+def test_sessions_are_ordered_by_their_last_click() -> None:
+    users, times = np.array([1, 2, 2, 3, 3, 1, 4, 4]), np.array([0, 1, 2, 3, 4, 99, 5, 6])
+    data = interactions_of(users, np.arange(1, 9), 4, 8, timestamps=times + 10**9)
+    data, split = split_interactions(data, "sessions", test_fraction=0.25, validation_fraction=0.4)
+    assert cases(data, split, split.test) == {"u1@2": ([1], 6)}
+    assert cases(data, split, split.validation) == {"u4@2": ([7], 8)}
+
+
+def test_given_cases_test_and_the_last_sessions_validate(tmp_path: Path) -> None:
+    (tmp_path / "train_sessions.txt").write_text("a b\nb c\nc a\nx a b\n")
+    (tmp_path / "test_cases.txt").write_text("a b\tc\n\tz\n")
+    source = load_prepared(disk_folder(tmp_path), "tiny", Policy())
+    data, split = split_interactions(source, "temporal", validation_fraction=0.25)
+    assert split.name == "sessions"
+    assert data.item_ids[data.items[split.test]].tolist() == ["c", "z"]
+    assert data.user_ids[data.users[split.validation]].tolist() == ["4@2", "4@3"]
+    assert data.item_ids[data.items[split.selection_train]].tolist() == list("abbcca")
+    assert data.item_ids[data.items[split.train]].tolist() == list("abbccaxab")
+    known = build_histories(data, split.known)
+    assert data.item_ids[known.of(data.users[split.test[0]])].tolist() == ["a", "b"]
+    assert len(known.of(data.users[split.test[1]])) == 0
+    with pytest.raises(SplitError, match="comes with test cases"):
+        split_interactions(source, "random")
+
+
+def test_what_a_case_is_asked_with_and_how_many_validate_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "MAX_GIVEN", 3)
+    monkeypatch.setattr(sessions, "MAX_VALIDATION_CASES", 2)
+    data, split = split_interactions(log([2, 9, 6]), "sessions", test_fraction=0.34, validation_fraction=0.5)
+    assert len(split.validation) == 2
+    found = cases(data, split, split.test)
+    assert found["u3@6"] == ([23, 24, 25], 26)
+    assert found["u3@2"] == ([21], 22)
+    assert len(found) == 5
+
+
+@given(st.lists(st.integers(1, 6), min_size=4, max_size=12), st.integers(0, 3))
+@settings(max_examples=30, deadline=None)
+def test_no_target_is_known_to_the_case_that_asks_for_it(lengths: list[int], seed: int) -> None:
+    source = log(lengths)
+    try:
+        data, split = split_interactions(source, "sessions", test_fraction=0.3, validation_fraction=0.3, seed=seed)
+    except SplitError:
+        return
+    parts = [split.train, split.validation, split.test, split.given]
+    assert len(np.unique(np.concatenate(parts))) == sum(map(len, parts))
+    for targets in (split.validation, split.test):
+        for name, (before, target) in cases(data, split, targets).items():
+            session, place = name.split("@")
+            first = 10 * (int(session[1:]) - 1)
+            assert before == list(range(first + 1, first + int(place)))
+            assert target == first + int(place)
+
+
+def test_other_splits_are_left_as_they_were() -> None:
+    source = log([3, 3, 3, 3])
+    data, split = split_interactions(source, "leave-last-out")
+    assert data is source
+    assert split.hash == make_split(source, "leave-last-out").hash
+    assert split.known is split.train
+    with pytest.raises(SplitError, match="adds test cases"):
+        make_split(source, "sessions")
+
+
+def test_data_without_order_or_with_too_few_sessions_is_refused() -> None:
+    unordered = interactions_of(np.array([1, 1, 2]), np.array([1, 2, 1]), 2, 2)
+    with pytest.raises(SplitError, match="nobody's next item is known"):
+        split_interactions(unordered, "sessions")
+    with pytest.raises(SplitError, match="leaves no test rows"):
+        split_interactions(log([3, 3, 3, 3, 1]), "sessions", validation_fraction=0.25)
+
+
+def test_a_gap_keeps_user_columns_and_numbers_sessions_per_user() -> None:
+    users, times = np.array([2, 1, 2, 2, 1]), np.array([0, 0, 60, 181, 500])
+    data = interactions_of(users, np.array([1, 2, 1, 1, 2]), 2, 2, timestamps=times + 10**9, features=True)
+    cut = sessions_by_gap(data, 2)
+    assert cut.user_ids.tolist() == ["", "u1/1", "u1/2", "u2/1", "u2/2"]
+    assert cut.users.tolist() == [1, 2, 3, 3, 4]
+    assert cut.user_features["user_gender"].values.tolist() == ["", "M", "M", "F", "F"]

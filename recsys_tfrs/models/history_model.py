@@ -10,19 +10,21 @@ from __future__ import annotations
 from typing import Literal, TypeVar
 
 import tensorflow as tf
-import tensorflow_recommenders as tfrs
 from pydantic import Field
 
-from recsys_tfrs.config import Section
 from recsys_tfrs.features.encoded import EncodedData
 from recsys_tfrs.layers.candidate import CandidateTower
 from recsys_tfrs.layers.dropout import keep_mask
 from recsys_tfrs.layers.embedding import SummedFeatures
 from recsys_tfrs.layers.history import WeightedHistory
 from recsys_tfrs.layers.mlp import ResidualMLP
-from recsys_tfrs.objectives.frequency import StreamedFrequency
+from recsys_tfrs.models.family import FamilyConfig
+from recsys_tfrs.models.retriever import Retriever
 from recsys_tfrs.objectives.hiding import Hidden, hide_any, hide_newest
-from recsys_tfrs.objectives.softmax import FullSoftmax, InBatchSoftmax
+from recsys_tfrs.objectives.negative_sampling import NegativeSampling
+from recsys_tfrs.objectives.sampled import SampledSoftmax
+from recsys_tfrs.objectives.softmax import FullSoftmax
+from recsys_tfrs.objectives.stream_samplers import InBatchSampler
 from recsys_tfrs.schema import ITEM_ID
 
 #: Above this catalogue `objective = "auto"` scores the items of the batch instead of all items.
@@ -34,7 +36,7 @@ LARGEST_FULL_SOFTMAX_IN_CONTEXT = 5_000
 ConfigT = TypeVar("ConfigT", bound="HistoryConfig")
 
 
-class HistoryConfig(Section):
+class HistoryConfig(FamilyConfig):
     """Settings of every family that asks with a history."""
 
     dim: int = Field(128, ge=1, description="Size of query and candidate vectors.")
@@ -157,7 +159,7 @@ class HistoryTower(tf.keras.layers.Layer):
         return tf.math.l2_normalize(query, axis=1) if self._normalize else query
 
 
-class HistoryModel(tfrs.Model):
+class HistoryModel(Retriever):
     """A query tower over history, user and context, a candidate tower, and the softmax that trains them.
 
     Args:
@@ -182,22 +184,16 @@ class HistoryModel(tfrs.Model):
         candidate_tower: CandidateTower,
         name: str,
     ) -> None:
-        super().__init__(name=name)
+        super().__init__(data, name)
         self._config = config
-        self.data = data
-        self.users, self.items, self.context = data.users, data.items, data.context
         self.query_tower, self.candidate_tower = query_tower, candidate_tower
         self._catalogue = candidate_tower.matrices(data.item_table)
         largest = LARGEST_FULL_SOFTMAX_IN_CONTEXT if data.context_table else LARGEST_FULL_SOFTMAX
         self.scores_catalogue = config.objective == "full-softmax" or (
             config.objective == "auto" and data.num_items <= largest
         )
-        self._task = FullSoftmax() if self.scores_catalogue else InBatchSoftmax()
-        if not self.scores_catalogue:
-            self._frequency = StreamedFrequency(data.num_items)
-        # One call of each tower creates all weights, so that checkpoints restore at once.
-        self.query_vectors(tf.constant([0]), tf.ragged.constant([[]], dtype=tf.int32, ragged_rank=1))
-        self.candidate_vectors()
+        self._task = FullSoftmax() if self.scores_catalogue else self._negative_sampling()
+        self.create_weights()
 
     def compute_loss(self, inputs: dict[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         """Loss of a batch made by `recsys_tfrs.training.pipeline.UserBatches`."""
@@ -219,39 +215,19 @@ class HistoryModel(tfrs.Model):
         if "weights" in inputs:
             weights *= inputs["weights"].flat_values
         weights = self._target_weights(positives, weights)
-        return self._loss(queries, positives, weights, asks is not None, seed, training)
-
-    def _loss(
-        self,
-        queries: tf.Tensor,
-        positives: tf.RaggedTensor,
-        weights: tf.Tensor,
-        own_query: bool,
-        seed: tf.Tensor,
-        training: bool,
-    ) -> tf.Tensor:
-        """Loss of queries and their weighted positives; `own_query`: there is a query per positive, not per user."""
-        if self.scores_catalogue:
-            scores = self._scores(queries, self.candidate_vectors())
-            return self._task(scores, positives, weights, own_query=own_query)
-        return self._in_batch_loss(queries, positives, weights, own_query, training)
-
-    def _in_batch_loss(
-        self, queries: tf.Tensor, positives: tf.RaggedTensor, weights: tf.Tensor, own_query: bool, training: bool
-    ) -> tf.Tensor:
-        candidates, _ = tf.unique(positives.flat_values)
-        if training:
-            self._frequency.observe(positives.flat_values)
-        log_q = self._frequency(candidates, tf.size(positives.flat_values))
-        vectors = self.candidate_tower(self.data.encoded_items(candidates))
+        temperature = self._config.temperature
+        if isinstance(self._task, FullSoftmax):
+            scores = tf.matmul(queries, self.candidate_vectors(), transpose_b=True) / temperature
+            return self._task(scores, positives, weights, own_query=asks is not None)
         return self._task(
-            self._scores(queries, vectors),
-            candidates,
+            queries,
+            lambda items: self.candidate_tower(self.data.encoded_items(items)),
             positives,
             weights,
-            log_q if self._config.log_q else tf.zeros_like(log_q),
-            self.data.num_items,
-            own_query=own_query,
+            seed,
+            temperature=temperature,
+            own_query=asks is not None,
+            training=training,
         )
 
     def query_vectors(
@@ -261,17 +237,7 @@ class HistoryModel(tfrs.Model):
         ratings: tf.RaggedTensor | None = None,
         rows: tf.Tensor | None = None,
     ) -> tf.Tensor:
-        """Vectors of known users with given histories.
-
-        Args:
-          users: ``[batch]`` internal user ids; 0 for an unknown one.
-          history: ``[batch, None]`` internal item ids, oldest first.
-          ratings: ``[batch, None]`` float32 aligned with `history`; None: none of them stands out.
-          rows: ``[batch]`` int64 row of the interactions in whose context each user asks, -1 for none; None: none.
-
-        Returns:
-          ``[batch, dim]``.
-        """
+        """See `Retriever.query_vectors`."""
         if ratings is None:
             ratings = history.with_flat_values(tf.zeros_like(history.flat_values, tf.float32))
         if rows is None:
@@ -312,9 +278,6 @@ class HistoryModel(tfrs.Model):
         """``[num_items + 1, dim]`` vectors of the whole catalogue by internal id; row 0 is padding."""
         return self.candidate_tower.catalogue(self._catalogue)
 
-    def _scores(self, queries: tf.Tensor, candidates: tf.Tensor) -> tf.Tensor:
-        return tf.matmul(queries, candidates, transpose_b=True) / self._config.temperature
-
     def _hide(self, positives: tf.RaggedTensor, seed: tf.Tensor) -> Hidden:
         c = self._config
         if c.hide == "newest":
@@ -341,6 +304,11 @@ class HistoryModel(tfrs.Model):
         rows = inputs["rows"].flat_values
         known = keep_mask(tf.shape(rows), self._config.context_dropout, inputs["seed"], salt=7)
         return self.data.encoded_context(tf.where(known, rows, -1)), inputs["positives"].value_rowids()
+
+    def _negative_sampling(self) -> NegativeSampling:
+        """What the model is trained against where the catalogue is not scored."""
+        sampler = InBatchSampler(self.data.num_items)
+        return NegativeSampling(sampler, SampledSoftmax(), log_q=self._config.log_q)
 
     def _encoded_users(self, users: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
         """What the query may know of ``[batch]`` users in training; families withhold some of it."""

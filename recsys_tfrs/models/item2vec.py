@@ -15,11 +15,9 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_recommenders as tfrs
 from numpy.typing import NDArray
 from pydantic import Field
 
-from recsys_tfrs.config import Section
 from recsys_tfrs.data.histories import Histories
 from recsys_tfrs.data.interactions import Interactions
 from recsys_tfrs.errors import UsageError
@@ -28,6 +26,8 @@ from recsys_tfrs.features.encoded import EncodedData, encode
 from recsys_tfrs.features.encoders import Encoder
 from recsys_tfrs.layers.embedding import SummedFeatures
 from recsys_tfrs.layers.history import HistoryBag, ages
+from recsys_tfrs.models.family import BatchesOf, FamilyConfig
+from recsys_tfrs.models.retriever import Retriever
 from recsys_tfrs.objectives.word2vec import NegativeSampling
 from recsys_tfrs.schema import ITEM_ID
 
@@ -35,10 +35,10 @@ from recsys_tfrs.schema import ITEM_ID
 TRAINING: dict[str, Any] = {"batch_size": 1_024}
 
 
-class Config(Section):
+class Config(FamilyConfig):
     """Settings of item2vec."""
 
-    batches_of: ClassVar[str] = "pairs"
+    batches_of: ClassVar[BatchesOf] = "pairs"
 
     dim: int = Field(128, ge=1, description="Size of input and output vectors.")
     mode: Literal["cbow", "skip-gram"] = Field(
@@ -196,7 +196,7 @@ class CandidateTower(tf.keras.layers.Layer):
         return tf.concat([vectors, alone[:, None]], axis=1)
 
 
-class Item2Vec(tfrs.Model):
+class Item2Vec(Retriever):
     """Two vectors per item, trained on centers and contexts, asked with lists.
 
     Args:
@@ -206,8 +206,6 @@ class Item2Vec(tfrs.Model):
       seed: of the initial weights.
 
     Attributes:
-      data: as given.
-      users, items, context: preprocessing layers, adapted on training rows; users and context are not looked at.
       inputs, outputs: the two vectors of every item.
       query_tower, candidate_tower: made of them.
 
@@ -216,12 +214,10 @@ class Item2Vec(tfrs.Model):
     """
 
     def __init__(self, config: Config, data: EncodedData, item_ids: NDArray[np.object_], seed: int) -> None:
-        super().__init__(name="item2vec")
+        super().__init__(data, name="item2vec")
         self._config = config
         self._position = {external: position for position, external in enumerate(item_ids) if position}
         self._item_ids = item_ids
-        self.data = data
-        self.users, self.items, self.context = data.users, data.items, data.context
         self._task = NegativeSampling(data.item_counts, config.negatives, config.alpha, config.shared_negatives)
         ids = data.items.encoders[ITEM_ID]
         described = {name: encoder for name, encoder in data.items.encoders.items() if config.item_columns}
@@ -231,10 +227,8 @@ class Item2Vec(tfrs.Model):
         self.outputs = OutputVectors(config, encoders, seed + 1_000)
         self.query_tower = QueryTower(config, self.inputs)
         self.candidate_tower = CandidateTower(config, self.inputs, self.outputs, self._log_q_by_vocabulary())
-        # One call of each part creates all weights, so that checkpoints restore at once.
         self.outputs(self._encoded_items(tf.constant([0])))
-        self.query_vectors(tf.constant([0]), tf.ragged.constant([[]], dtype=tf.int32, ragged_rank=1))
-        self.candidate_vectors()
+        self.create_weights()
 
     def compute_loss(self, inputs: dict[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         """Loss of a batch made by `recsys_tfrs.training.pairs.PairBatches`."""

@@ -11,11 +11,9 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_recommenders as tfrs
 from numpy.typing import NDArray
 from pydantic import Field
 
-from recsys_tfrs.config import Section
 from recsys_tfrs.data.histories import Histories
 from recsys_tfrs.data.interactions import Interactions
 from recsys_tfrs.errors import ConfigError
@@ -23,6 +21,8 @@ from recsys_tfrs.features.config import FeaturesConfig
 from recsys_tfrs.features.encoded import EncodedData, encode
 from recsys_tfrs.layers.dropout import keep_mask
 from recsys_tfrs.layers.factors import Factors
+from recsys_tfrs.models.family import BatchesOf, FamilyConfig
+from recsys_tfrs.models.retriever import Retriever
 from recsys_tfrs.objectives.factorization import damped_biases, penalty_weights, sum_of_squared_scores
 from recsys_tfrs.objectives.positives import drawn_positive_mask
 from recsys_tfrs.objectives.sampled import BPR
@@ -44,10 +44,10 @@ Ids = NDArray[np.integer[Any]]
 Pair = tuple[tf.Tensor, tf.Tensor]
 
 
-class Config(Section):
+class Config(FamilyConfig):
     """Settings of matrix factorization."""
 
-    batches_of: ClassVar[str] = "interactions"
+    batches_of: ClassVar[BatchesOf] = "interactions"
 
     objective: Objective = Field(
         "auto",
@@ -85,10 +85,6 @@ class Config(Section):
     def validation_metric(self) -> str:
         """What selection goes by."""
         return "rmse" if self.objective == "explicit" else "ndcg@100"
-
-    def variants(self, has_times: bool) -> dict[str, Config]:
-        """The settings that validation chooses from, by name: these alone."""
-        return {self.objective: self}
 
     def settled(self, ratings: NDArray[np.float32] | None) -> Config:
         """The same with the objective that `auto` stands for on data with these ratings.
@@ -143,7 +139,7 @@ class ItemTower(tf.keras.layers.Layer):
         return tf.concat([factors * self._scale, bias], axis=1)
 
 
-class MatrixFactorization(tfrs.Model):
+class MatrixFactorization(Retriever):
     """Factors and biases of users and items; subclasses say what they are fitted to.
 
     Args:
@@ -153,8 +149,6 @@ class MatrixFactorization(tfrs.Model):
       seed: of the initial weights.
 
     Attributes:
-      data: as given.
-      users, items, context: preprocessing layers, adapted on training rows.
       query_tower, candidate_tower: ``[p_u, 1]`` and ``[q_i, c_i]``.
     """
 
@@ -163,10 +157,8 @@ class MatrixFactorization(tfrs.Model):
     _blocks = 1
 
     def __init__(self, config: Config, data: EncodedData, histories: Histories, seed: int) -> None:
-        super().__init__(name="mf")
+        super().__init__(data, name="mf")
         self._config = config
-        self.data = data
-        self.users, self.items, self.context = data.users, data.items, data.context
         internal = np.repeat(np.arange(histories.num_users + 1), histories.lengths)
         users = data.user_table[USER_ID].numpy()[internal]
         items = data.item_table[ITEM_ID].numpy()[histories.items]
@@ -186,9 +178,7 @@ class MatrixFactorization(tfrs.Model):
         )
         self.query_tower = UserTower(user_factors, scale)
         self.candidate_tower = ItemTower(item_factors, scale, self._deviation)
-        # One call of each tower creates all weights, so that checkpoints restore at once.
-        self.query_vectors(tf.constant([0]))
-        self.candidate_vectors()
+        self.create_weights()
 
     def compute_loss(self, inputs: dict[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         """Loss of a batch made by `recsys_tfrs.training.pipeline.InteractionBatches`."""
@@ -200,30 +190,6 @@ class MatrixFactorization(tfrs.Model):
         penalty = self._config.penalty * (of_user * _squares(p) + of_item * _squares(q))
         penalty += self._config.bias_penalty * (of_user * _squares(user_biases) + of_item * _squares(item_biases))
         return self._error(inputs, (p, user_biases), (q, item_biases), training) + tf.reduce_mean(penalty)
-
-    def query_vectors(
-        self,
-        users: tf.Tensor,
-        history: tf.RaggedTensor | None = None,
-        ratings: tf.RaggedTensor | None = None,
-        rows: tf.Tensor | None = None,
-    ) -> tf.Tensor:
-        """``[batch, dim + 1]`` vectors of internal user ids; nothing but the id speaks."""
-        return self.query_tower({USER_ID: tf.gather(self.data.user_table[USER_ID], users)})
-
-    def encoded_query_vectors(
-        self,
-        encoded: dict[str, tf.Tensor],
-        history: tf.RaggedTensor,
-        ratings: tf.RaggedTensor | None = None,
-        context: dict[str, tf.Tensor] | None = None,
-    ) -> tf.Tensor:
-        """As `query_vectors`, of users whose columns are encoded already, in an exported graph."""
-        return self.query_tower(encoded)
-
-    def candidate_vectors(self) -> tf.Tensor:
-        """``[num_items + 1, dim + 1]`` vectors of the whole catalogue by internal id; row 0 is padding."""
-        return self.candidate_tower({ITEM_ID: self.data.item_table[ITEM_ID]})
 
     def _error(self, inputs: dict[str, tf.Tensor], of_users: Pair, of_items: Pair, training: bool) -> tf.Tensor:
         """The loss of a batch without penalties, from the factors and biases of its users and items."""
@@ -290,7 +256,7 @@ class ExplicitFactorization(MatrixFactorization):
         """
         _, biases = self.query_tower.factors(self.data.user_table[USER_ID])
         of_users = self._mean + self._deviation * tf.reduce_mean(biases, axis=1).numpy()
-        queries = self.query_vectors(tf.range(len(of_users))).numpy()
+        queries = self.query_tower(self.data.user_table).numpy()
         candidates = self.candidate_vectors().numpy()
         predicted = of_users[users] + np.einsum("nd,nd->n", queries[users], candidates[items])
         return np.asarray(np.clip(predicted, *self._range), dtype=np.float32)

@@ -9,11 +9,9 @@ from recsys_tfrs.errors import UsageError
 
 #: Family name on the command line -> module of this package.
 #:
-#: A module has `Config`, the settings, and `build`, which makes an untrained model. `Config.variants` gives the
-#: settings that validation chooses from; `Config.batches_of` is what one row of a training batch is, ``users`` (the
-#: default), ``interactions`` or ``pairs``; `Config.validation_metric` is what selection goes by (``ndcg@100`` unless it
-#: says otherwise). `TRAINING`, where a module has it, holds the family's own defaults of the ``training`` section.
-#: `Config.settled`, where there is one, replaces ``auto`` by what goes with the ratings of the data set.
+#: A module has `Config`, a `recsys_tfrs.models.family.FamilyConfig`, and `build`, which makes an untrained
+#: `recsys_tfrs.models.retriever.Retriever`. `TRAINING`, where a module has it, holds the family's own defaults of the
+#: ``training`` section.
 FAMILIES = {"mf": "mf", "two-tower": "two_tower", "softmax": "softmax", "item2vec": "item2vec"}
 
 

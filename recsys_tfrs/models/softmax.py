@@ -95,38 +95,19 @@ class SoftmaxModel(HistoryModel):
             data.items, config.dim, normalize=config.normalize, scale=config.initial_scale, seed=seed + 1_000
         )
         super().__init__(config, data, Psi(config, data, seed), candidates, name="softmax")
-        self._sampled: NegativeSampling | None = None
-        if config.objective not in ("auto", "full-softmax", "in-batch"):
-            # Without negatives nothing has to be drawn: the batch's own items stand there unused.
-            sampler = "in-batch" if config.objective == "positives-only" else config.sampler
-            counts, number = data.item_counts, config.num_negatives
-            self._sampled = NegativeSampling(
-                make_sampler(sampler, data.num_items, counts, number, config.sampler_alpha),
-                make_loss(cast("LossName", config.objective), data.num_items),
-                log_q=config.log_q,
-                num_hard=config.num_hard,
-            )
 
-    def _loss(
-        self,
-        queries: tf.Tensor,
-        positives: tf.RaggedTensor,
-        weights: tf.Tensor,
-        own_query: bool,
-        seed: tf.Tensor,
-        training: bool,
-    ) -> tf.Tensor:
-        if self._sampled is None:
-            return super()._loss(queries, positives, weights, own_query, seed, training)
-        return self._sampled(
-            queries,
-            lambda items: self.candidate_tower(self.data.encoded_items(items)),
-            positives,
-            weights,
-            seed,
-            temperature=self._config.temperature,
-            own_query=own_query,
-            training=training,
+    def _negative_sampling(self) -> NegativeSampling:
+        config = self._config
+        if config.objective in ("auto", "in-batch"):
+            return super()._negative_sampling()
+        # Without negatives nothing has to be drawn: the batch's own items stand there unused.
+        sampler = "in-batch" if config.objective == "positives-only" else config.sampler
+        num_items, counts = self.data.num_items, self.data.item_counts
+        return NegativeSampling(
+            make_sampler(sampler, num_items, counts, config.num_negatives, config.sampler_alpha),
+            make_loss(cast("LossName", config.objective), num_items),
+            log_q=config.log_q,
+            num_hard=config.num_hard,
         )
 
     def _encoded_users(self, users: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:

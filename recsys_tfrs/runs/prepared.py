@@ -23,9 +23,6 @@ from recsys_tfrs.training.fit import Batches, make_optimizer
 from recsys_tfrs.training.pairs import pair_batches
 from recsys_tfrs.training.pipeline import InteractionBatches, UserBatches, user_batches
 
-#: What families are selected by that do not say otherwise.
-_RETRIEVAL_METRIC = "ndcg@100"
-
 
 @dataclass(frozen=True)
 class Prepared:
@@ -65,7 +62,7 @@ class Prepared:
         module = family_module(config.family)
         model = module.build(config.model, config.features, self.interactions, histories, config.seed)
         batches = self.batches(histories)
-        if getattr(model, "scores_catalogue", False) and isinstance(batches, UserBatches):
+        if model.scores_catalogue and isinstance(batches, UserBatches):
             check_full_softmax_fits(batches.queries_per_batch, self.interactions.num_items, runtime.memory_bytes())
         steps = None if config.training.learning_rate_decay == "none" else batches.steps_per_epoch
         model.compile(optimizer=make_optimizer(config.training, steps), jit_compile=config.training.jit_compile)
@@ -74,7 +71,7 @@ class Prepared:
     def batches(self, histories: Histories) -> Batches:
         """Training batches of `histories`, of the kind the family is trained on."""
         config = self.config
-        kind = getattr(config.model, "batches_of", "users")
+        kind = config.model.batches_of
         if kind == "interactions":
             return InteractionBatches(histories, config.training.batch_size, config.seed)
         if kind == "pairs":
@@ -109,9 +106,8 @@ def prepare(config: RunConfig) -> Prepared:
     )
     if config.data.dataset == AUTO:
         config = config.model_copy(update={"data": config.data.model_copy(update={"dataset": interactions.name})})
-    if hasattr(config.model, "settled"):
-        config = config.model_copy(update={"model": config.model.settled(interactions.ratings)})
+    config = config.model_copy(update={"model": config.model.settled(interactions.ratings)})
     if config.training.metric == AUTO:
-        metric = getattr(config.model, "validation_metric", _RETRIEVAL_METRIC)
-        config = config.model_copy(update={"training": config.training.model_copy(update={"metric": metric})})
+        training = config.training.model_copy(update={"metric": config.model.validation_metric})
+        config = config.model_copy(update={"training": training})
     return Prepared(config, interactions, split)

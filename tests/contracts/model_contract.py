@@ -103,7 +103,7 @@ class ModelContract:
 
     def batches(self, histories: Histories, batch_size: int, seed: int = 1) -> Batches:
         """Training batches of the kind the family is trained on."""
-        if getattr(family_module(self.family).Config, "batches_of", "users") == "interactions":
+        if family_module(self.family).Config.batches_of == "interactions":
             return InteractionBatches(histories, batch_size, seed)
         return user_batches(histories, batch_size=batch_size, seed=seed)
 

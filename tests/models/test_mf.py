@@ -61,7 +61,7 @@ def test_the_network_is_p_times_q_plus_biases() -> None:
     assert expected[0, 0] == pytest.approx(mean)  # of nobody and nothing
 
     # What the index searches differs from it by what is the same for all of a user's items.
-    scores = model.query_vectors(tf.range(13)).numpy() @ model.candidate_vectors().numpy().T
+    scores = model.query_tower(model.data.user_table).numpy() @ model.candidate_vectors().numpy().T
     unclipped = (mean + deviation * (blocks[0] + blocks[1]) / 2)[users][:, items]
     np.testing.assert_allclose(scores - scores[:, :1], unclipped - unclipped[:, :1], atol=1e-4)
 
@@ -89,7 +89,7 @@ def test_explicit_loss_is_the_squared_error_and_the_penalties_of_every_row() -> 
 def test_implicit_loss_is_the_sum_over_all_pairs_without_enumerating_them() -> None:
     model = built(objective="implicit", unobserved_weight=0.3, penalty=0.0, bias_penalty=0.0)
     data = random_interactions(12, 9, 40)
-    scores = model.query_vectors(tf.range(13)).numpy() @ model.candidate_vectors().numpy().T
+    scores = model.query_tower(model.data.user_table).numpy() @ model.candidate_vectors().numpy().T
     chosen = np.zeros((13, 10), bool)
     chosen[data.users, data.items] = True
     pairs = np.where(chosen, (1 - scores) ** 2, 0.3 * scores**2)[1:, 1:]
@@ -101,7 +101,7 @@ def test_bpr_loss_compares_with_every_item_not_chosen() -> None:
     """All nine items are drawn, so that the loss is Rendle's over all triples."""
     model = built(objective="bpr", negatives=9, penalty=0.0, bias_penalty=0.0)
     data = random_interactions(12, 9, 40)
-    scores = model.query_vectors(tf.range(13)).numpy() @ model.candidate_vectors().numpy().T
+    scores = model.query_tower(model.data.user_table).numpy() @ model.candidate_vectors().numpy().T
     losses = []
     for user, item in zip(data.users, data.items, strict=True):
         others = np.setdiff1d(np.arange(1, 10), data.items[data.users == user])

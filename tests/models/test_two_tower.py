@@ -20,7 +20,8 @@ from recsys_tfrs.models import history_model, two_tower
 from recsys_tfrs.models.history_model import HistoryModel
 from recsys_tfrs.models.scoring import RetrievalScorer
 from recsys_tfrs.models.two_tower import Config
-from recsys_tfrs.objectives.softmax import FullSoftmax, InBatchSoftmax
+from recsys_tfrs.objectives.negative_sampling import NegativeSampling
+from recsys_tfrs.objectives.softmax import FullSoftmax
 from recsys_tfrs.schema import ITEM_ID, MOVIE_YEAR, USER_ID, Kind
 from recsys_tfrs.training.pipeline import user_batches
 
@@ -140,7 +141,7 @@ def test_the_catalogues_vectors_are_those_of_the_candidate_tower() -> None:
 
 
 def test_the_loss_is_chosen_by_the_size_of_the_catalogue(monkeypatch: pytest.MonkeyPatch) -> None:
-    for largest, expected in ((9, FullSoftmax), (8, InBatchSoftmax)):  # the catalogue has 9 items
+    for largest, expected in ((9, FullSoftmax), (8, NegativeSampling)):  # the catalogue has 9 items
         monkeypatch.setattr(history_model, "LARGEST_FULL_SOFTMAX", largest)
         assert isinstance(built()._task, expected)
 
@@ -229,7 +230,7 @@ class TestContext:
     def test_one_query_per_interaction_wants_a_smaller_catalogue_for_the_full_softmax(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        for largest, expected in ((8, FullSoftmax), (7, InBatchSoftmax)):
+        for largest, expected in ((8, FullSoftmax), (7, NegativeSampling)):
             monkeypatch.setattr(history_model, "LARGEST_FULL_SOFTMAX_IN_CONTEXT", largest)
             model = two_tower.build(Config(dim=4), FeaturesConfig(), shoppers(), all_rows(shoppers()), seed=1)
             assert isinstance(model._task, expected)

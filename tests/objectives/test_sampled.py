@@ -20,7 +20,7 @@ from recsys_tfrs.objectives.sampled import (
     SampledSoftmax,
     make_loss,
 )
-from recsys_tfrs.objectives.softmax import FullSoftmax, InBatchSoftmax
+from recsys_tfrs.objectives.softmax import FullSoftmax
 
 # Two queries, three positives (two of the first), four negatives; the first query likes the last of them.
 POSITIVE = np.array([1.0, -0.5, 0.3])
@@ -145,21 +145,6 @@ def test_with_every_item_sampled_softmax_is_the_full_one(seed: int, num_users: i
     mask = drawn_positive_mask(positives, order, num_items)
     sampled = value(SampledSoftmax(), scores[rows, items], scores[:, order], rows, mask, weights, np.zeros(num_items))
     assert sampled == pytest.approx(float(full), rel=1e-4, abs=1e-6)
-
-
-def test_with_the_items_of_the_batch_sampled_softmax_is_the_in_batch_one() -> None:
-    rng = np.random.default_rng(2)
-    positives = tf.ragged.constant([[1, 4], [2, 4, 6]], dtype=tf.int32)
-    candidates = tf.constant([1, 4, 2, 6])
-    scores, weights, log_q = rng.normal(size=(2, 4)), rng.uniform(size=5), np.log(rng.uniform(0.1, 1, 4))
-    expected = InBatchSoftmax()(
-        *(tf.constant(scores, tf.float32), candidates, positives),
-        *(tf.constant(weights, tf.float32), tf.constant(log_q, tf.float32), 6),
-    )
-    row, column = np.array([0, 0, 1, 1, 1]), np.array([0, 1, 2, 1, 3])
-    mask = drawn_positive_mask(positives, candidates, 6)
-    found = value(SampledSoftmax(), scores[row, column], scores, row, mask, weights, log_q)
-    assert found == pytest.approx(float(expected), rel=1e-6)
 
 
 @pytest.mark.parametrize("loss", LOSSES[:4], ids=lambda loss: loss.name)

@@ -1,0 +1,50 @@
+"""What the stages around a model ask of a family's settings."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys_tfrs.config import Section
+
+#: What one row of a training batch is.
+BatchesOf = Literal["users", "interactions", "pairs"]
+
+FamilyConfigT = TypeVar("FamilyConfigT", bound="FamilyConfig")
+
+
+class FamilyConfig(Section):
+    """Base of every family's ``model`` section.
+
+    Attributes:
+      batches_of: what one row of a training batch is: a user with all of his items, an interaction, or an item with
+        its context.
+    """
+
+    batches_of: ClassVar[BatchesOf] = "users"
+
+    @property
+    def validation_metric(self) -> str:
+        """What selection goes by."""
+        return "ndcg@100"
+
+    def variants(self: FamilyConfigT, has_times: bool) -> dict[str, FamilyConfigT]:
+        """The settings that validation chooses from, by name; one where nothing is left to it.
+
+        Args:
+          has_times: whether the order of a user's items is known.
+        """
+        return {"default": self}
+
+    def settled(self: FamilyConfigT, ratings: NDArray[np.float32] | None) -> FamilyConfigT:
+        """The same with ``auto`` replaced by what goes with the data set's ratings.
+
+        Args:
+          ratings: ``[num_rows]``; None: there are none.
+
+        Raises:
+          ConfigError: settings and ratings do not go together.
+        """
+        return self

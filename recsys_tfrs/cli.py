@@ -123,14 +123,19 @@ def _check_family(layer: dict[str, Any], family: str, config_file: Path | None) 
 
 @cli.command()
 @click.argument("run", type=click.Path(path_type=Path))
-def evaluate(run: Path) -> None:
+@click.option(
+    "--folding",
+    metavar="COLUMN",
+    help="Measure folding over an item column of categories, too; of simulated data: true-groups.",
+)
+def evaluate(run: Path, folding: str | None) -> None:
     """Measure RUN again from its weights and its data, and check that the figures hold."""
     from recsys_tfrs import runtime
 
     runtime.import_tensorflow()
     from recsys_tfrs.runs.evaluate import evaluate_run
 
-    sys.exit(0 if evaluate_run(run, _console()) else 1)
+    sys.exit(0 if evaluate_run(run, _console(), folding) else 1)
 
 
 @cli.command()

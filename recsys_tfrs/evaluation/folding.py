@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from recsys_tfrs.data.histories import Histories
 from recsys_tfrs.data.interactions import FeatureColumn
-from recsys_tfrs.errors import DataError
+from recsys_tfrs.errors import ConfigError, DataError
 from recsys_tfrs.schema import Kind
 
 Groups = NDArray[np.bool_]
@@ -95,35 +95,72 @@ def touched_groups(histories: Histories, users: NDArray[np.integer[Any]], groups
     return touched
 
 
-def foreign_share(
-    users: NDArray[np.integer[Any]], top_items: NDArray[np.integer[Any]], histories: Histories, groups: Groups
-) -> ForeignShare:
-    """Share of users' lists from groups they never touched.
+def avoided_groups(histories: Histories, users: NDArray[np.integer[Any]], groups: Groups, luck: float = 0.05) -> Groups:
+    """``[len(users), num_groups]`` bool: whether a user left a group alone and it hardly was by accident.
 
-    An item is foreign if it has groups and the user touched none of them. Items without a group say nothing and are
-    left out of lists and catalogue, and users without a grouped item in their history or list out of the means.
+    A user of five items has touched few groups, and that says little about the rest. Were his n items drawn as
+    everybody's are, of which the group has the share s, he would miss the group with probability ``(1 - s)^n``.
+
+    Args:
+      histories: training histories.
+      users: internal user ids.
+      groups: ``[num_items + 1, num_groups]`` groups of each item.
+      luck: most probable miss that still counts as avoiding; 1: every group that was not touched.
+
+    Raises:
+      ConfigError: `luck` is no probability.
+    """
+    if not 0 < luck <= 1:
+        raise ConfigError(f"the probability of missing a group by luck must lie above 0 and up to 1, not {luck}.")
+    share = groups[histories.items].mean(axis=0) if len(histories.items) else np.zeros(groups.shape[1])
+    missed_by_luck = (1.0 - share) ** histories.lengths[users][:, None]
+    return np.asarray(~touched_groups(histories, users, groups) & (missed_by_luck <= luck))
+
+
+def foreign_share(
+    users: NDArray[np.integer[Any]],
+    top_items: NDArray[np.integer[Any]],
+    histories: Histories,
+    groups: Groups,
+    luck: float = 1.0,
+) -> ForeignShare:
+    """Share of users' lists from groups they never touched, or from those they avoid.
+
+    An item is foreign if it has groups, the user touched none of them, and avoids at least one. Items without a group
+    say nothing and are left out of lists and catalogue, and users without a grouped item in their history or list out
+    of the means.
 
     Args:
       users: ``[num_users]`` internal user ids.
       top_items: ``[num_users, k]`` internal item ids, 0 for none.
       histories: training histories.
       groups: ``[num_items + 1, num_groups]`` groups of each item.
+      luck: see `avoided_groups`; 1: to avoid a group is not to have touched it.
+
+    Raises:
+      ConfigError: `luck` is no probability.
     """
     touched = touched_groups(histories, users, groups)
+    avoided = avoided_groups(histories, users, groups, luck)
     grouped: Groups = np.any(groups, axis=1)
     grouped[0] = False
     listed = grouped[top_items]
-    known = np.empty(top_items.shape, bool)
-    of_catalogue = np.empty(len(users))
+    foreign = np.empty(top_items.shape, bool)
+    of_catalogue = np.zeros(len(users))
+    catalogue = groups[grouped].T.astype(np.float32)
     for start in range(0, len(users), _CHUNK):
         part = slice(start, start + _CHUNK)
-        known_items = touched[part].astype(np.float32) @ groups[grouped].T.astype(np.float32) > 0
-        of_catalogue[part] = 1.0 - known_items.mean(axis=1) if grouped.any() else 0.0
-        known[part] = (groups[top_items[part]] & touched[part, None, :]).any(axis=2)
+        if grouped.any():
+            is_known = touched[part].astype(np.float32) @ catalogue > 0
+            is_avoided = avoided[part].astype(np.float32) @ catalogue > 0
+            of_catalogue[part] = (is_avoided & ~is_known).mean(axis=1)
+        shown = groups[top_items[part]]
+        is_known = (shown & touched[part, None, :]).any(axis=2)
+        foreign[part] = (shown & avoided[part, None, :]).any(axis=2) & ~is_known
     counted = touched.any(axis=1) & listed.any(axis=1)
     if not counted.any():
         return ForeignShare(0.0, 0.0, 0)
-    shares = (listed & ~known).sum(axis=1)[counted] / listed.sum(axis=1)[counted]
+    shares = (listed & foreign).sum(axis=1)[counted] / listed.sum(axis=1)[counted]
     return ForeignShare(float(shares.mean()), float(of_catalogue[counted].mean()), int(counted.sum()))
 
 

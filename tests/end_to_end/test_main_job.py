@@ -75,7 +75,9 @@ def test_recommend_answers_known_and_unknown_users(trained: Trained) -> None:
 
 def test_evaluate_measures_the_same_again(trained: Trained) -> None:
     run, _ = trained
-    assert "metrics hold within" in recsys("evaluate", run, cwd=run.parent).stdout
+    said = recsys("evaluate", run, "--folding", "true-groups", cwd=run.parent).stdout
+    assert "metrics hold within" in said
+    assert "folding over the 8 groups of true-groups, lists of 10 of" in said
 
 
 def test_evaluate_notices_a_figure_that_does_not_hold(trained: Trained, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from recsys_tfrs.data.histories import Histories
 from recsys_tfrs.data.interactions import FeatureColumn
-from recsys_tfrs.errors import DataError
+from recsys_tfrs.errors import ConfigError, DataError
 from recsys_tfrs.evaluation import folding
 from recsys_tfrs.schema import Kind
 
@@ -72,6 +72,37 @@ def test_share_in_many_users_and_in_other_order(monkeypatch: pytest.MonkeyPatch)
     assert found.share == pytest.approx(np.mean(shares))
     assert found.chance == pytest.approx(np.mean(chances))
     assert found.num_users == len(shares) < 19
+
+
+def test_groups_left_alone_by_luck_are_not_avoided() -> None:
+    """Of the ten rows a has 5, b 4 and c 3, an item of a and b counting for both."""
+    seen = histories([1, 2, 1, 2], [3, 3], [4], [5, 5, 5])
+    users = np.array([1, 2, 3, 4])
+    np.testing.assert_array_equal(folding.avoided_groups(seen, users, GROUPS, 1.0)[1], [True, False, True])
+    # Missed by luck: by user 1, b with .7 ^ 4 = .2401 and c likewise; by user 2, a with .5 ^ 2 and c with .7 ^ 2 =
+    # .49; by user 3, c with .7; by user 4, a with .5 ^ 3 = .125 and b with .7 ^ 3 = .343.
+    for luck, avoided in (
+        (0.7, [[0, 1, 1], [1, 0, 1], [0, 0, 1], [1, 1, 0]]),
+        (0.345, [[0, 1, 1], [1, 0, 0], [0, 0, 0], [1, 1, 0]]),
+        (0.3, [[0, 1, 1], [1, 0, 0], [0, 0, 0], [1, 0, 0]]),
+        (0.05, [[0, 0, 0], [0, 0, 0], [0, 0, 0], [0, 0, 0]]),
+    ):
+        np.testing.assert_array_equal(folding.avoided_groups(seen, users, GROUPS, luck), np.array(avoided, bool))
+    assert not folding.avoided_groups(histories([]), np.array([1]), GROUPS, 0.5).any()
+    for luck in (0.0, 1.1):
+        with pytest.raises(ConfigError, match=f"by luck must lie above 0 and up to 1, not {luck}"):
+            folding.avoided_groups(seen, users, GROUPS, luck)
+
+
+def test_share_of_lists_from_groups_avoided() -> None:
+    seen = histories([1, 2, 1, 2], [3, 3], [4], [5, 5, 5])
+    lists = np.array([[3, 5, 6], [1, 5, 4], [5, 5, 1], [3, 4, 1]])
+    found = folding.foreign_share(np.array([1, 2, 3, 4]), lists, seen, GROUPS, 0.3)
+    # User 1: both; 2: item 1 of three, for c may be luck and 4 is of b, too; 3: none; 4: 4 and 1, but not 3 of b.
+    assert found.share == pytest.approx((1 + 1 / 3 + 0 + 2 / 3) / 4)
+    # Of five grouped items: 3 and 5; 1 and 2; none; 1, 2 and 4.
+    assert found.chance == pytest.approx((2 / 5 + 2 / 5 + 0 + 3 / 5) / 4)
+    assert found.num_users == 4
 
 
 def test_nobody_to_measure() -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from recsys_tfrs.data import lists, movielens, movietweetings, session_files, tfds_movielens
 from recsys_tfrs.data.archives import DataFolder, data_folders
 from recsys_tfrs.data.assemble import Duplicates, Policy
+from recsys_tfrs.data.core import core
 from recsys_tfrs.data.interactions import Interactions
 from recsys_tfrs.data.sessions import sessions_by_gap
 from recsys_tfrs.errors import DataError, DatasetNotFoundError, UsageError

@@ -34,6 +34,9 @@ class DataConfig(Section):
     duplicates: Duplicates = Field("keep-last", description="Which row of a repeated (user, item) pair stays.")
     seed: int = Field(42, ge=0, description="Of simulated data.")
     num_rows: int | None = Field(None, ge=1, description="Rows of simulated data; left out: what its name says.")
+    core: int | None = Field(
+        None, ge=1, description="Keep only users and items with at least this many interactions among each other."
+    )
     session_gap: float | None = Field(
         None, gt=0, description="Cut users into sessions at pauses of more than so many minutes."
     )

@@ -1,1 +1,1 @@
-"""What every model must beat: popularity, item-kNN, EASE, iALS."""
+"""What every model must beat: popularity, item-kNN, EASE, iALS; biased MF where ratings are predicted."""

@@ -9,11 +9,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import product
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from recsys_tfrs.baselines.biased_mf import BiasedMF, BiasedMFConfig
 from recsys_tfrs.baselines.ease import EASE, EASEConfig
 from recsys_tfrs.baselines.ials import IALS, IALSConfig
 from recsys_tfrs.baselines.item_knn import ItemKNN, ItemKNNConfig
@@ -26,6 +27,7 @@ from recsys_tfrs.errors import UsageError
 from recsys_tfrs.evaluation.metrics import ndcg
 from recsys_tfrs.evaluation.protocol import Pairs, choose_pairs
 from recsys_tfrs.evaluation.ranking import Scorer, rank
+from recsys_tfrs.evaluation.rating_errors import LOWER_IS_BETTER, rating_errors
 
 #: Validation users settings are compared on, at most.
 MAX_VALIDATION_USERS = 5_000
@@ -45,6 +47,7 @@ class BaselineSpec:
       stages_large: searched from `large_rows` training rows or `large_items` items on.
       large_rows: training rows from which fits are slow.
       large_items: catalogue size from which fits are slow.
+      metric: what settings are chosen by.
     """
 
     build: Callable[[Any], Baseline]
@@ -53,6 +56,7 @@ class BaselineSpec:
     stages_large: Sequence[Stage] = ()
     large_rows: int = 2_000_000
     large_items: int = 1_000_000
+    metric: Literal["ndcg@10", "rmse"] = "ndcg@10"
 
 
 #: The baselines every model is compared with, by the name they have in ``metrics.json``.
@@ -78,7 +82,17 @@ BASELINES: dict[str, BaselineSpec] = {
         ({"alpha": (1.0, 3.0, 10.0), "regularization": (1.0, 10.0, 30.0)}, {"factors": (16, 64, 128)}),
         ({"alpha": (1.0, 10.0)},),
     ),
+    "biased_mf": BaselineSpec(
+        BiasedMF,
+        BiasedMFConfig(),
+        ({"regularization": (1.0, 1.4, 2.0)}, {"implicit_penalty": (10.0, 100.0, None)}, {"factors": (20, 80)}),
+        ({"regularization": (1.0, 1.4)},),
+        metric="rmse",
+    ),
 }
+
+#: Those that rank by what was chosen, whatever its rating: what lists are compared with.
+RANKING_BASELINES = tuple(name for name, spec in BASELINES.items() if spec.metric != "rmse")
 
 
 @dataclass(frozen=True)
@@ -87,11 +101,13 @@ class Trial:
 
     Attributes:
       config: the settings.
-      ndcg_at_10: on validation, fitted without it.
+      metric: of `BaselineSpec`.
+      value: of that metric on validation, fitted without it.
     """
 
     config: dict[str, Any]
-    ndcg_at_10: float
+    metric: str
+    value: float
 
 
 @dataclass(frozen=True)
@@ -119,7 +135,7 @@ def tuned_baselines(
     interactions: Interactions,
     split: Split,
     *,
-    names: Sequence[str] = tuple(BASELINES),
+    names: Sequence[str] = RANKING_BASELINES,
     pairs: Pairs = "all",
     filter_seen: bool = True,
     max_users: int = MAX_VALIDATION_USERS,
@@ -130,13 +146,13 @@ def tuned_baselines(
 
     Args:
       interactions: the data set.
-      split: settings are chosen by ndcg@10 on ``split.validation`` after fitting on ``split.selection_train``; the
-        chosen one is fitted again on ``split.train``.
+      split: settings are chosen on ``split.validation`` after fitting on ``split.selection_train``, by ndcg@10, or by
+        rmse where ratings are predicted; the chosen one is fitted again on ``split.train``.
       names: which of `BASELINES`.
       pairs: which validation rows count, as in `evaluation.protocol.choose_pairs`.
       filter_seen: leave a user's training items out of the ranking.
       max_users: validation users to compare settings on, at most.
-      seed: of the sample of validation users and of iALS.
+      seed: of the sample of validation users and of initial vectors.
       report: is told one sentence per baseline.
 
     Raises:
@@ -163,6 +179,7 @@ class _Search:
     histories: Histories
     users: Any
     items: Any
+    ratings: Any
     filter_seen: bool
 
     @classmethod
@@ -172,11 +189,18 @@ class _Search:
         fitted_on = split.selection_train
         rows = choose_pairs(interactions, fitted_on, split.validation, pairs=pairs, max_users=max_users, seed=seed)
         return cls(
-            build_histories(interactions, fitted_on), interactions.users[rows], interactions.items[rows], filter_seen
+            build_histories(interactions, fitted_on),
+            interactions.users[rows],
+            interactions.items[rows],
+            None if interactions.ratings is None else interactions.ratings[rows],
+            filter_seen,
         )
 
-    def ndcg_at_10(self, baseline: Baseline) -> float:
+    def value(self, baseline: Any, metric: str) -> float:
         baseline.fit(self.histories)
+        if metric == "rmse":
+            predicted = baseline.predicted_ratings(self.users, self.items)
+            return rating_errors(predicted, self.ratings, self.users, intervals=False).metrics["rmse"]
         ranking = rank(
             baseline,
             self.users,
@@ -193,23 +217,24 @@ def _tune(name: str, search: _Search, train: Histories, seed: int) -> TunedBasel
     started = time.perf_counter()
     large = len(train.items) >= spec.large_rows or train.num_items >= spec.large_items
     config = _start(spec.default, seed, large)
-    reason = spec.build(config).refusal(train)
+    reason = spec.build(config).refusal(train) or spec.build(config).refusal(search.histories)
     if reason is not None:
         return TunedBaseline(name, None, None, (), time.perf_counter() - started, reason)
     tried: dict[Any, float] = {}
+    best = min if spec.metric in LOWER_IS_BETTER else max
     try:
         # Fits of a fraction of a second lose more to starting and joining threads than they win.
         with threadpool_limits(limits=None if large else 1, user_api="blas"):
             for stage in spec.stages_large if large else spec.stages:
                 for candidate in _around(config, stage):
                     if candidate not in tried:
-                        tried[candidate] = search.ndcg_at_10(spec.build(candidate))
-                config = max(tried, key=lambda c: tried[c])
+                        tried[candidate] = search.value(spec.build(candidate), spec.metric)
+                config = best(tried, key=lambda c: tried[c])
             baseline = spec.build(config)
             baseline.fit(train)
     except MemoryError as error:
         return TunedBaseline(name, None, None, (), time.perf_counter() - started, f"out of memory: {error}")
-    trials = tuple(Trial(asdict(c), value) for c, value in tried.items())
+    trials = tuple(Trial(asdict(c), spec.metric, value) for c, value in tried.items())
     return TunedBaseline(name, baseline, asdict(config), trials, time.perf_counter() - started)
 
 

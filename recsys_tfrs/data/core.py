@@ -64,11 +64,11 @@ def core(interactions: Interactions, k: int) -> Interactions:
     new_row[rows] = np.arange(len(rows))
     folds = {name: new_row[fold] for name, fold in interactions.official_folds.items()}
     cases = None if interactions.test_cases is None else new_row[interactions.test_cases]
-    by_row = {
+    by_row: dict[str, Any] = {
         name: None if (values := getattr(interactions, name)) is None else values[rows]
         for name in ("ratings", "timestamps", "weights")
     }
-    fewer: Any = replace(
+    fewer = replace(
         interactions,
         users=np.searchsorted(kept_users, interactions.users[rows]).astype(np.int32),
         items=np.searchsorted(kept_items, interactions.items[rows]).astype(np.int32),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from recsys_tfrs.baselines.biased_mf import BiasedMF, BiasedMFConfig
 from recsys_tfrs.baselines.ease import EASE, EASEConfig
 from recsys_tfrs.baselines.ials import IALS, IALSConfig
 from recsys_tfrs.baselines.item_knn import ItemKNN, ItemKNNConfig
@@ -18,15 +19,17 @@ ALL = {
     "item_knn": lambda: ItemKNN(ItemKNNConfig(k=10, num_threads=1)),
     "ease": lambda: EASE(EASEConfig(l2=1.0)),
     "ials": lambda: IALS(IALSConfig(factors=2, regularization=0.1, num_threads=1)),
+    "biased_mf": lambda: BiasedMF(BiasedMFConfig(factors=2)),
 }
-PERSONAL = [name for name in ALL if name != "popularity"]
+PERSONAL = ["item_knn", "ease", "ials"]
 
 
 def histories(lists, num_items):
-    """Histories of users 0, 1, ... from lists of items."""
+    """Histories of users 0, 1, ... from lists of items, rated 1, 2, 3, 4, 5, 1, 2, ..."""
     offsets = np.concatenate(([0], np.cumsum([len(items) for items in lists]))).astype(np.int64)
     items = np.array([item for items in lists for item in items], dtype=np.int32)
-    return Histories(offsets, items, None, None, np.arange(len(items)), num_items)
+    ratings = (1 + np.arange(len(items)) % 5).astype(np.float32)
+    return Histories(offsets, items, ratings, None, np.arange(len(items)), num_items)
 
 
 def checkerboard(num_users=20, num_items=12):
@@ -60,7 +63,7 @@ def test_users_without_history_get_the_popularity_list(baseline):
 
 def test_items_nobody_took_come_last_for_everybody(baseline):
     train, _ = checkerboard()
-    wider = Histories(train.offsets, train.items, None, None, train.rows, train.num_items + 2)
+    wider = Histories(train.offsets, train.items, train.ratings, None, train.rows, train.num_items + 2)
     baseline.fit(wider)
     scores = baseline.score(np.arange(20, dtype=np.int32))
     assert (scores[:, 13:].max(axis=1) < scores[:, 1:13].min(axis=1)).all()

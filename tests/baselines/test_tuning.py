@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from recsys_tfrs.baselines import tuning
+from recsys_tfrs.baselines.biased_mf import BiasedMF, BiasedMFConfig
 from recsys_tfrs.baselines.ease import EASE, EASEConfig
 from recsys_tfrs.baselines.ials import IALS, IALSConfig
 from recsys_tfrs.baselines.tuning import BASELINES, tuned_baselines
@@ -17,14 +18,15 @@ from recsys_tfrs.evaluation.protocol import evaluate
 
 
 def planted(seed=0, num_users=60, num_items=40, num_groups=4):
-    """Users like the items of their own group, and a few others."""
+    """Users like the items of their own group, and a few others, and rate them two points higher."""
     rng = np.random.default_rng(seed)
     same = np.arange(num_users)[:, None] % num_groups == np.arange(num_items)[None, :] % num_groups
     users, items = np.nonzero(rng.random((num_users, num_items)) < np.where(same, 0.7, 0.04))
     order = rng.permutation(len(users))
+    ratings = (3 + 2 * same[users, items] + rng.normal(scale=0.5, size=len(users))).astype(np.float32)
     ids = [np.array(["", *map(str, range(n))], dtype=object) for n in (num_users, num_items)]
     return Interactions(
-        "planted", (users[order] + 1).astype(np.int32), (items[order] + 1).astype(np.int32), None, None, *ids
+        "planted", (users[order] + 1).astype(np.int32), (items[order] + 1).astype(np.int32), ratings[order], None, *ids
     )
 
 
@@ -52,7 +54,7 @@ def test_all_four_run_and_the_personal_ones_beat_popularity(data, tuned):
 def test_the_best_trial_on_validation_is_chosen_and_refitted_on_all_of_train(data, tuned):
     interactions, split = data
     for name in ("item_knn", "ease", "ials"):
-        best = max(tuned[name].trials, key=lambda trial: trial.ndcg_at_10)
+        best = max(tuned[name].trials, key=lambda trial: trial.value)
         assert tuned[name].config == best.config
     train = build_histories(interactions, split.train)
     refitted = EASE(EASEConfig(**tuned["ease"].config))
@@ -67,7 +69,7 @@ def test_a_trial_is_fitted_without_validation_and_measured_on_it(data, tuned):
     model = EASE(EASEConfig(**trial.config))
     model.fit(build_histories(interactions, split.selection_train))
     got = evaluate(model, interactions, split.selection_train, split.validation, intervals=False)
-    assert trial.ndcg_at_10 == pytest.approx(got.metrics["ndcg@10"], rel=1e-4)
+    assert trial.value == pytest.approx(got.metrics["ndcg@10"], rel=1e-4)
 
 
 def test_the_test_rows_decide_nothing(data, tuned):
@@ -84,7 +86,7 @@ def test_the_test_rows_decide_nothing(data, tuned):
 
 def test_the_second_stage_of_a_search_starts_from_the_first_ones_best(tuned):
     first, second = tuned["ials"].trials[:9], tuned["ials"].trials[9:]
-    best = max(first, key=lambda trial: trial.ndcg_at_10).config
+    best = max(first, key=lambda trial: trial.value).config
     assert [trial.config["factors"] for trial in second] == [16, 64, 128]
     for trial in second:
         assert {**trial.config, "factors": 32} == best
@@ -124,7 +126,39 @@ def test_large_data_is_searched_over_fewer_settings(data, monkeypatch):
 
 def test_bad_requests_are_refused(data):
     interactions, split = data
-    with pytest.raises(UsageError, match=r"\['svd'\].*popularity, item_knn, ease, ials"):
+    with pytest.raises(UsageError, match=r"\['svd'\].*popularity, item_knn, ease, ials, biased_mf"):
         tuned_baselines(interactions, split, names=["svd"])
     with pytest.raises(SplitError, match="pairs='warm'"):
         tuned_baselines(interactions, replace(split, validation=split.train), pairs="warm")
+
+
+def test_a_baseline_of_ratings_is_chosen_by_rmse_on_validation(data):
+    interactions, split = data
+    got = tuned_baselines(interactions, split, names=["biased_mf"])["biased_mf"]
+    assert got.config == min(got.trials, key=lambda trial: trial.value).config
+    assert {trial.metric for trial in got.trials} == {"rmse"}
+    first = got.trials[0]
+    model = BiasedMF(BiasedMFConfig(**first.config))
+    model.fit(build_histories(interactions, split.selection_train))
+    rows = split.validation
+    error = model.predicted_ratings(interactions.users[rows], interactions.items[rows]) - interactions.ratings[rows]
+    assert first.value == pytest.approx(np.sqrt(np.mean(error**2)), rel=1e-4)
+    # The groups can be seen in the ratings: better than any constant.
+    test = split.test
+    predicted = got.scorer.predicted_ratings(interactions.users[test], interactions.items[test])
+    rmse = np.sqrt(np.mean((predicted - interactions.ratings[test]) ** 2))
+    assert rmse < interactions.ratings[test].std()
+
+
+def test_without_ratings_to_learn_a_baseline_of_ratings_is_skipped(data):
+    interactions, split = data
+    ratings = np.full(len(interactions), 3, dtype=np.float32)
+    validation_differs = ratings.copy()
+    validation_differs[split.validation] = 4
+    for given, reason in (
+        (None, "it predicts ratings, and the data has none"),
+        (ratings, "it predicts ratings, and every one in the data is 3"),
+        (validation_differs, "it predicts ratings, and every one in the data is 3"),
+    ):
+        got = tuned_baselines(replace(interactions, ratings=given), split, names=["biased_mf"])["biased_mf"]
+        assert (got.scorer, got.skipped) == (None, reason)

@@ -1,0 +1,147 @@
+"""The ranking losses of the papers on session-based recommendation, for sampled negatives.
+
+Hidasi et al., Session-based recommendations with recurrent neural networks, ICLR 2016 (https://arxiv.org/abs/1511.06939),
+and Hidasi and Karatzoglou, Recurrent neural networks with top-k gains for session-based recommendations, CIKM 2018
+(https://arxiv.org/abs/1706.03847). Their cross-entropy is `sampled.SampledSoftmax`, their BPR `sampled.BPR`.
+
+They take what the losses of `sampled` take. With `log_q` of zeros they are the papers'; otherwise a negative drawn with
+probability q stands for 1/q items, in means as in softmaxes.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import tensorflow as tf
+
+from recsys_tfrs.errors import ConfigError
+from recsys_tfrs.objectives.sampled import BPR, GBCE, SampledLoss, SampledSoftmax
+
+SessionLossName = Literal["cross-entropy", "bpr", "top1", "bpr-max", "top1-max", "gbce"]
+
+#: Stands for minus infinity where a difference of two of them must not be NaN.
+_MASKED = -1e9
+
+
+class TOP1(SampledLoss):
+    """``1/N sum_j (sigmoid(r_j - r_i) + sigmoid(r_j^2))``: the relative rank of i, and negatives held at zero.
+
+    Reference: 1511.06939, section 3.1.1.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(name="top1")
+
+    def losses(
+        self,
+        positive_scores: tf.Tensor,
+        negative_scores: tf.Tensor,
+        row: tf.Tensor,
+        mask: tf.Tensor,
+        log_q: tf.Tensor,
+    ) -> tf.Tensor:
+        """Mean over the negatives of each positive."""
+        stands_for = tf.where(mask, 0.0, tf.exp(-log_q))
+        shares = tf.math.divide_no_nan(stands_for, tf.reduce_sum(stands_for, axis=1, keepdims=True))
+        return _top1(positive_scores, negative_scores, row, shares)
+
+
+class TOP1Max(SampledLoss):
+    """``sum_j s_j (sigmoid(r_j - r_i) + sigmoid(r_j^2))`` with s the softmax of the negatives' scores.
+
+    Negatives that score high weigh most, so that many that are no rivals do not drown the gradient.
+
+    Reference: 1706.03847, equation 7.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(name="top1_max")
+
+    def losses(
+        self,
+        positive_scores: tf.Tensor,
+        negative_scores: tf.Tensor,
+        row: tf.Tensor,
+        mask: tf.Tensor,
+        log_q: tf.Tensor,
+    ) -> tf.Tensor:
+        """Softmax-weighted sum over the negatives of each positive."""
+        return _top1(positive_scores, negative_scores, row, _softmax(negative_scores, mask, log_q))
+
+
+class BPRMax(SampledLoss):
+    """``- log sum_j s_j sigmoid(r_i - r_j) + lambda sum_j s_j r_j^2`` with s the softmax of the negatives' scores.
+
+    Reference: 1706.03847, equation 10, lambda being its `bpreg`.
+
+    Args:
+      regularization: lambda, not negative.
+
+    Raises:
+      ConfigError: it is negative.
+    """
+
+    def __init__(self, regularization: float = 1.0) -> None:
+        super().__init__(name="bpr_max")
+        if not regularization >= 0:
+            raise ConfigError(f"the score regularisation of BPR-max must be at least 0, not {regularization}.")
+        self._regularization = regularization
+
+    def losses(
+        self,
+        positive_scores: tf.Tensor,
+        negative_scores: tf.Tensor,
+        row: tf.Tensor,
+        mask: tf.Tensor,
+        log_q: tf.Tensor,
+    ) -> tf.Tensor:
+        """Of each positive, against the softmax over the negatives of its query."""
+        shares = _softmax(negative_scores, mask, log_q)
+        # log(s_j sigmoid(x)) summed as a log-sum-exp: the product underflows where the positive is far behind.
+        log_shares = tf.nn.log_softmax(tf.where(mask, _MASKED, negative_scores - log_q), axis=1)
+        behind_by = positive_scores[:, None] - tf.gather(negative_scores, row)
+        ahead = -tf.reduce_logsumexp(tf.gather(log_shares, row) + tf.math.log_sigmoid(behind_by), axis=1)
+        held = tf.reduce_sum(shares * tf.square(negative_scores), axis=1)
+        any_left = tf.gather(tf.reduce_any(~mask, axis=1), row)
+        return tf.where(any_left, ahead + self._regularization * tf.gather(held, row), 0.0)
+
+
+def make_session_loss(
+    name: SessionLossName, num_items: int, *, regularization: float = 1.0, calibration: float = 0.75
+) -> SampledLoss:
+    """Make the loss called `name`.
+
+    Args:
+      name: ``cross-entropy``, ``bpr``, ``top1``, ``bpr-max``, ``top1-max`` or ``gbce``.
+      num_items: size of the catalogue.
+      regularization: of ``bpr-max``.
+      calibration: of ``gbce``.
+
+    Raises:
+      ConfigError: an unknown name or a setting out of range.
+    """
+    made: dict[str, SampledLoss] = {
+        "cross-entropy": SampledSoftmax(),
+        "bpr": BPR(),
+        "top1": TOP1(),
+        "top1-max": TOP1Max(),
+        "bpr-max": BPRMax(regularization),
+        "gbce": GBCE(num_items, calibration),
+    }
+    if name not in made:
+        raise ConfigError(f"there is no session loss {name!r}; there are: {', '.join(get_args(SessionLossName))}.")
+    return made[name]
+
+
+def _top1(positive_scores: tf.Tensor, negative_scores: tf.Tensor, row: tf.Tensor, shares: tf.Tensor) -> tf.Tensor:
+    """``[num_positives]`` weighted sums, `shares` being ``[num_queries, num_negatives]``."""
+    ahead_by = tf.gather(negative_scores, row) - positive_scores[:, None]
+    ahead = tf.reduce_sum(tf.gather(shares, row) * tf.sigmoid(ahead_by), axis=1)
+    held = tf.reduce_sum(shares * tf.sigmoid(tf.square(negative_scores)), axis=1)
+    return ahead + tf.gather(held, row)
+
+
+def _softmax(negative_scores: tf.Tensor, mask: tf.Tensor, log_q: tf.Tensor) -> tf.Tensor:
+    """``[num_queries, num_negatives]`` softmax over the unmasked; zeros where all are masked."""
+    shares = tf.nn.softmax(tf.where(mask, _MASKED, negative_scores - log_q), axis=1)
+    return tf.where(mask, 0.0, shares)

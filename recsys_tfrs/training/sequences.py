@@ -1,0 +1,391 @@
+"""Training batches of sequences in which every item but the first is to be predicted from what came before it.
+
+Three ways to lay them out:
+
+* `SequenceBatches`: whole sequences side by side, among others of nearly the same length, so that padding is little.
+* `SessionParallelBatches`: each row of a batch walks through one sequence after the other and the next batch goes on
+  where this one ends, so that there is no padding at all; the hidden state is carried from batch to batch, and emptied
+  where a sequence starts. Hidasi et al., Session-based recommendations with recurrent neural networks, ICLR 2016,
+  section 3.1.2 (https://arxiv.org/abs/1511.06939).
+* `WindowBatches`: each target with the items right before it, as the TFRS tutorial on sequential retrieval has it
+  (https://www.tensorflow.org/recommenders/examples/sequential_retrieval).
+
+All of it is gathers inside tf.data. As in `recsys_tfrs.training.pipeline`, every batch is a function of (seed, global
+step) alone; the hidden state is the model's to keep.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from recsys_tfrs.data.histories import Histories
+from recsys_tfrs.errors import DataError
+from recsys_tfrs.training.pipeline import permuted
+
+#: Lengths up to this have a bucket each; beyond, one bucket spans lengths that differ by an eighth.
+_EXACT_LENGTHS = 8
+
+#: Salt that tells the order of batches from the order of rows.
+_ORDER_SALT = 1 << 20
+
+Batch = dict[str, tf.Tensor]
+
+
+class NextItemBatches(Protocol):
+    """Batches of sequences.
+
+    Each element is a dict, times coming first in its shapes, of
+    ``inputs``: ``[times, rows]`` int32 internal item ids, 0 where a row has ended,
+    ``targets``: ``[times, rows]`` int32 the items that came next, 0 where none is to be predicted,
+    ``weights``: ``[times, rows]`` float32 of the targets, only where interactions have weights,
+    ``ratings``: ``[times, rows]`` float32 of the inputs, only where the data has ratings,
+    ``starts``: ``[times, rows]`` bool whether a sequence starts there, only where the hidden state is carried,
+    ``seed``: ``[2]`` int32 for stateless random operations of this step.
+    """
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches of one pass."""
+
+    @property
+    def examples_per_epoch(self) -> int:
+        """Targets of one pass."""
+
+    @property
+    def queries_per_batch(self) -> int:
+        """Targets of a batch, at most."""
+
+    def dataset(self, first_step: int = 0) -> tf.data.Dataset:
+        """Endless batches from a global step on."""
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """Stretches of histories, each an input and its target after the other.
+
+    Attributes:
+      histories: what they are stretches of.
+      starts: ``[num_pieces]`` position of the first input in ``histories.items``.
+      sizes: ``[num_pieces]`` targets of each.
+    """
+
+    histories: Histories
+    starts: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+
+    @property
+    def num_targets(self) -> int:
+        """Targets of all pieces."""
+        return int(self.sizes.sum())
+
+    def by_size(self) -> Pieces:
+        """The same, shortest first."""
+        order = np.argsort(self.sizes, kind="stable")
+        return Pieces(self.histories, self.starts[order], self.sizes[order])
+
+
+def pieces(histories: Histories, max_length: int | None = None) -> Pieces:
+    """Every history of two items or more, cut from its end into pieces of at most `max_length` targets.
+
+    Every item but the first of a history is a target exactly once. The first target of a piece that is not the first is
+    predicted from one item alone.
+
+    Raises:
+      DataError: no history holds two items.
+    """
+    sizes = np.maximum(histories.lengths - 1, 0)
+    if not sizes.any():
+        raise DataError(
+            f"None of the {np.count_nonzero(histories.lengths):,} sequences to train on holds two items, so no item "
+            "comes next: check which column is the user or session, or bring longer ones."
+        )
+    starts = histories.offsets[:-1][sizes > 0]
+    sizes = sizes[sizes > 0]
+    if max_length is None:
+        return Pieces(histories, starts, sizes)
+    count = -(-sizes // max_length)
+    owner = np.repeat(np.arange(len(sizes)), count)
+    place = np.arange(len(owner)) - np.repeat(np.cumsum(count) - count, count)
+    first_size = sizes - (count - 1) * max_length
+    offset = np.where(place > 0, first_size[owner] + (place - 1) * max_length, 0)
+    return Pieces(histories, starts[owner] + offset, np.where(place > 0, max_length, first_size[owner]))
+
+
+@dataclass(frozen=True)
+class SequenceBatches:
+    """Whole sequences, bucketed by length. Made by `sequence_batches`.
+
+    Attributes:
+      pieces: shortest first.
+      first, size: ``[num_buckets]`` where the pieces of each bucket begin, and how many they are.
+      rows: ``[num_buckets]`` of a batch.
+      width: ``[num_buckets]`` longest of its pieces.
+      seed: of order and dropout.
+    """
+
+    pieces: Pieces
+    first: NDArray[np.int64]
+    size: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    width: NDArray[np.int64]
+    seed: int
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches of one pass."""
+        return int((-(-self.size // self.rows)).sum())
+
+    @property
+    def examples_per_epoch(self) -> int:
+        """Targets of one pass."""
+        return self.pieces.num_targets
+
+    @property
+    def queries_per_batch(self) -> int:
+        """Targets of a batch, at most."""
+        return int((self.rows * self.width).max())
+
+    def dataset(self, first_step: int = 0) -> tf.data.Dataset:
+        """See `NextItemBatches`; no hidden state is carried."""
+        element = _columns(self.pieces.histories)
+        starts, sizes = tf.constant(self.pieces.starts), tf.constant(self.pieces.sizes)
+        first, size, rows, width = map(tf.constant, (self.first, self.size, self.rows, self.width))
+        ends = tf.constant(np.cumsum(-(-self.size // self.rows)))
+        steps = self.steps_per_epoch
+
+        def batch(step: tf.Tensor) -> Batch:
+            epoch = step // steps
+            place = permuted(step % steps, steps, tf.stack([tf.constant(self.seed + _ORDER_SALT, tf.int64), epoch]))
+            bucket = tf.searchsorted(ends, place[None], side="right")[0]
+            within = place - tf.concat([[0], ends], axis=0)[bucket]
+            low = within * rows[bucket]
+            slots = tf.range(low, tf.minimum(low + rows[bucket], size[bucket]))
+            key = tf.stack([tf.constant(self.seed, tf.int64), epoch * len(self.first) + tf.cast(bucket, tf.int64)])
+            chosen = first[bucket] + permuted(slots, size[bucket], key)
+            times = tf.range(width[bucket])[:, None]
+            here = times < tf.gather(sizes, chosen)
+            return element(tf.gather(starts, chosen) + times, here, here) | _seed(self.seed, step)
+
+        return _endless(batch, first_step)
+
+
+def sequence_batches(histories: Histories, *, batch_size: int, max_length: int, seed: int) -> SequenceBatches:
+    """Batches of about `batch_size` targets, each of sequences of nearly the same length.
+
+    Args:
+      histories: the sequences.
+      batch_size: targets of a batch.
+      max_length: longer sequences are cut into pieces, see `pieces`.
+      seed: of order and dropout.
+
+    Raises:
+      DataError: no sequence holds two items.
+    """
+    cut = pieces(histories, max_length).by_size()
+    # One bucket for each power of 9/8.
+    grown = _EXACT_LENGTHS + np.ceil(np.log(np.maximum(cut.sizes, _EXACT_LENGTHS) / _EXACT_LENGTHS) / np.log(1.125))
+    code = np.where(cut.sizes <= _EXACT_LENGTHS, cut.sizes, grown)
+    first = np.flatnonzero(np.append(True, code[1:] != code[:-1]))
+    size = np.diff(np.append(first, len(code)))
+    width = cut.sizes[first + size - 1]
+    steps = -(-size // np.maximum(1, batch_size // width))
+    return SequenceBatches(cut, first, size, -(-size // steps), width, seed)
+
+
+@dataclass(frozen=True)
+class SessionParallelBatches:
+    """Sequences one after the other in every row, the hidden state carried. Made by `session_parallel_batches`.
+
+    The sequences of an epoch, in random order, are one long line that is cut into `rows` stretches of equal length; a
+    batch is the next `times` steps of every stretch. A sequence that falls on a cut goes on with an empty state.
+
+    Attributes:
+      pieces: whole sequences.
+      rows: of a batch: sequences walked through at a time.
+      times: steps of a batch, through which gradients flow back; 1 is the paper's.
+      seed: of order and dropout.
+    """
+
+    pieces: Pieces
+    rows: int
+    times: int
+    seed: int
+
+    @property
+    def _stretch(self) -> int:
+        return -(-self.pieces.num_targets // self.rows)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches of one pass."""
+        return -(-self._stretch // self.times)
+
+    @property
+    def examples_per_epoch(self) -> int:
+        """Targets of one pass."""
+        return self.pieces.num_targets
+
+    @property
+    def queries_per_batch(self) -> int:
+        """Targets of a batch, at most."""
+        return self.rows * self.times
+
+    def dataset(self, first_step: int = 0) -> tf.data.Dataset:
+        """See `NextItemBatches`."""
+        element = _columns(self.pieces.histories)
+        starts, sizes = tf.constant(self.pieces.starts), tf.constant(self.pieces.sizes)
+        count, total, steps, stretch = (
+            len(self.pieces.sizes),
+            self.pieces.num_targets,
+            self.steps_per_epoch,
+            self._stretch,
+        )
+        rows = tf.range(self.rows, dtype=tf.int64)[None, :]
+
+        def epoch_from(epoch: tf.Tensor) -> tf.data.Dataset:
+            order = permuted(
+                tf.range(count, dtype=tf.int64), count, tf.stack([tf.constant(self.seed, tf.int64), epoch])
+            )
+            size = tf.gather(sizes, order)
+            begin, ends = tf.gather(starts, order), tf.cumsum(size)
+
+            def batch(step: tf.Tensor) -> Batch:
+                time = (step % steps) * self.times + tf.range(self.times, dtype=tf.int64)[:, None]
+                place = rows * stretch + time  # on the line of all targets
+                here = (time < stretch) & (place < total)
+                place = tf.minimum(place, total - 1)
+                which = tf.reshape(tf.searchsorted(ends, tf.reshape(place, [-1]), side="right"), tf.shape(place))
+                within = place - (tf.gather(ends, which) - tf.gather(size, which))
+                made = element(tf.gather(begin, which) + within, here, here)
+                return made | {"starts": (within == 0) | (time == 0)} | _seed(self.seed, step)
+
+            low = tf.maximum(epoch * steps, first_step)
+            return tf.data.Dataset.range(low, (epoch + 1) * steps).map(batch, num_parallel_calls=2, deterministic=True)
+
+        epochs = tf.data.Dataset.range(first_step // steps, np.iinfo(np.int64).max // steps - 1)
+        return epochs.flat_map(epoch_from).prefetch(4)
+
+
+def session_parallel_batches(histories: Histories, *, batch_size: int, rows: int, seed: int) -> SessionParallelBatches:
+    """Batches of `rows` rows and as many steps as make `batch_size` targets, one at least.
+
+    Args:
+      histories: the sequences, whatever their length.
+      batch_size: targets of a batch.
+      rows: sequences walked through at a time; no more than there are targets.
+      seed: of order and dropout.
+
+    Raises:
+      DataError: no sequence holds two items.
+    """
+    whole = pieces(histories)
+    return SessionParallelBatches(whole, rows, max(1, batch_size // rows), seed)
+
+
+@dataclass(frozen=True)
+class WindowBatches:
+    """Every target with at most `window` items before it, a row of its own. Made by `window_batches`.
+
+    Attributes:
+      pieces: whole sequences.
+      rows: of a batch.
+      window: most items before a target.
+      seed: of order and dropout.
+    """
+
+    pieces: Pieces
+    rows: int
+    window: int
+    seed: int
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches of one pass."""
+        return -(-self.pieces.num_targets // self.rows)
+
+    @property
+    def examples_per_epoch(self) -> int:
+        """Targets of one pass."""
+        return self.pieces.num_targets
+
+    @property
+    def queries_per_batch(self) -> int:
+        """Targets of a batch, at most."""
+        return self.rows
+
+    def dataset(self, first_step: int = 0) -> tf.data.Dataset:
+        """See `NextItemBatches`; a row has one target, at its last input."""
+        element = _columns(self.pieces.histories)
+        starts, sizes = tf.constant(self.pieces.starts), tf.constant(self.pieces.sizes)
+        ends = tf.cumsum(sizes)
+        total, steps = self.pieces.num_targets, self.steps_per_epoch
+
+        def batch(step: tf.Tensor) -> Batch:
+            epoch, low = step // steps, (step % steps) * self.rows
+            slots = tf.range(low, tf.minimum(low + self.rows, total))
+            place = permuted(slots, total, tf.stack([tf.constant(self.seed, tf.int64), epoch]))
+            which = tf.searchsorted(ends, place, side="right")
+            within = place - (tf.gather(ends, which) - tf.gather(sizes, which))
+            length = tf.minimum(within + 1, self.window)
+            times = tf.range(tf.reduce_max(length))[:, None]
+            first = tf.gather(starts, which) + within + 1 - length
+            made = element(first + times, times < length, times == length - 1)
+            return made | _seed(self.seed, step)
+
+        return _endless(batch, first_step)
+
+
+def window_batches(histories: Histories, *, batch_size: int, window: int, seed: int) -> WindowBatches:
+    """Batches of `batch_size` targets.
+
+    Args:
+      histories: the sequences.
+      batch_size: targets of a batch.
+      window: most items before a target.
+      seed: of order and dropout.
+
+    Raises:
+      DataError: no sequence holds two items.
+    """
+    whole = pieces(histories)
+    return WindowBatches(whole, min(batch_size, whole.num_targets), window, seed)
+
+
+def _columns(histories: Histories) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], Batch]:
+    """A function of where the inputs stand, which of them count, and which are followed by a target."""
+    # One more item stands for what follows the last input.
+    tables: dict[str, tuple[Any, int]] = {
+        "inputs": (np.append(histories.items, 0), 0),
+        "targets": (np.append(histories.items, 0), 1),
+    }
+    if histories.weights is not None:
+        tables["weights"] = (np.append(histories.weights, np.float32(0)), 1)
+    if histories.ratings is not None:
+        tables["ratings"] = (np.append(histories.ratings, np.float32(0)), 0)
+    constants = {name: (tf.constant(table), ahead) for name, (table, ahead) in tables.items()}
+    last = len(histories.items) - 1
+
+    def element(where: tf.Tensor, has_input: tf.Tensor, has_target: tf.Tensor) -> Batch:
+        where = tf.clip_by_value(where, 0, last)
+        made = {}
+        for name, (table, ahead) in constants.items():
+            values = tf.gather(table, where + ahead)
+            made[name] = tf.where(has_target if ahead else has_input, values, tf.zeros_like(values))
+        return made
+
+    return element
+
+
+def _seed(seed: int, step: tf.Tensor) -> Batch:
+    return {"seed": tf.cast(tf.stack([tf.constant(seed, tf.int64), step]), tf.int32)}
+
+
+def _endless(batch: Callable[[tf.Tensor], Batch], first_step: int) -> tf.data.Dataset:
+    steps_from_here = tf.data.Dataset.range(first_step, np.iinfo(np.int64).max)
+    return steps_from_here.map(batch, num_parallel_calls=2, deterministic=True).prefetch(4)

@@ -16,7 +16,7 @@ run_options = $(call option,--config,$(CONFIG)) $(call option,--out,$(OUT))
 python = "$(VENV)/bin/python"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train-retrieval train-mf train-softmax train-item2vec compare export serve serve-check test test-slow lint format types notebooks check bench-retrieval bench-folding bench-serving doctor lock clean
+.PHONY: help setup train-retrieval train-mf train-deep-mf train-softmax train-item2vec compare export serve serve-check test test-slow lint format types notebooks check bench-retrieval bench-folding bench-serving doctor lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -41,6 +41,9 @@ serve-check: setup ## Check in a fresh process that an export stands on its own 
 
 train-mf: setup ## Train a matrix factorization (ARGS="--set model.objective=implicit")
 	@$(python) -m recsys_tfrs train mf $(data_options) $(run_options) $(ARGS)
+
+train-deep-mf: setup ## Train a matrix factorization with hidden layers beside its product
+	@$(python) -m recsys_tfrs train deep-mf $(data_options) $(run_options) $(ARGS)
 
 train-softmax: setup ## Train the softmax DNN (all train-... targets take DATASET, DATA_DIR, ARGS)
 	@$(python) -m recsys_tfrs train softmax $(data_options) $(run_options) $(ARGS)

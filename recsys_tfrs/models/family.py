@@ -48,3 +48,8 @@ class FamilyConfig(Section):
           ConfigError: settings and ratings do not go together.
         """
         return self
+
+
+def ratings_differ(ratings: NDArray[np.float32] | None) -> bool:
+    """Whether there are ratings, and not all are the same."""
+    return ratings is not None and len(ratings) > 0 and bool(ratings.min() < ratings.max())

@@ -21,7 +21,7 @@ from recsys_tfrs.features.config import FeaturesConfig
 from recsys_tfrs.features.encoded import EncodedData, encode
 from recsys_tfrs.layers.dropout import keep_mask
 from recsys_tfrs.layers.factors import Factors
-from recsys_tfrs.models.family import BatchesOf, FamilyConfig
+from recsys_tfrs.models.family import BatchesOf, FamilyConfig, ratings_differ
 from recsys_tfrs.models.retriever import Retriever
 from recsys_tfrs.objectives.factorization import damped_biases, penalty_weights, sum_of_squared_scores
 from recsys_tfrs.objectives.positives import drawn_positive_mask
@@ -97,7 +97,7 @@ class Config(FamilyConfig):
                 f"model.dim = {self.dim} does not split into model.blocks = {self.blocks} equal parts: choose a "
                 "multiple, or blocks = 1."
             )
-        varied = ratings is not None and len(ratings) > 0 and bool(ratings.min() < ratings.max())
+        varied = ratings_differ(ratings)
         if self.objective == "auto":
             return self.model_copy(update={"objective": "explicit" if varied else "implicit"})
         if self.objective == "explicit" and not varied:

@@ -6,6 +6,7 @@ An untuned baseline proves nothing (Rendle, Zhang & Koren, "On the Difficulty of
 from __future__ import annotations
 
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import product
@@ -27,7 +28,7 @@ from recsys_tfrs.errors import UsageError
 from recsys_tfrs.evaluation.metrics import ndcg
 from recsys_tfrs.evaluation.protocol import Pairs, choose_pairs
 from recsys_tfrs.evaluation.ranking import Scorer, rank
-from recsys_tfrs.evaluation.rating_errors import LOWER_IS_BETTER, rating_errors
+from recsys_tfrs.evaluation.rating_errors import LOWER_IS_BETTER, METRICS, rating_errors
 
 #: Validation users settings are compared on, at most.
 MAX_VALIDATION_USERS = 5_000
@@ -120,6 +121,8 @@ class TunedBaseline:
       config: the chosen settings; None if skipped.
       trials: everything tried, in order; empty where there is nothing to choose.
       seconds: wall time of search and refit.
+      peak_bytes: most memory that the refit's arrays held at once, beside the data; what compiled libraries allocate
+        outside of numpy is not in it.
       skipped: why this baseline was not run, or None.
     """
 
@@ -129,6 +132,25 @@ class TunedBaseline:
     trials: tuple[Trial, ...]
     seconds: float
     skipped: str | None = None
+    peak_bytes: int | None = None
+
+
+def baseline_names(asked: Sequence[str] | Literal["auto"], metric: str) -> list[str]:
+    """The baselines to run beside a model.
+
+    Args:
+      asked: names, or ``auto``: those that rank, and beside a model that is chosen by its rating errors all.
+      metric: what the model is chosen by.
+
+    Raises:
+      UsageError: a name that is not a baseline.
+    """
+    if asked == "auto":
+        return list(BASELINES if metric in METRICS else RANKING_BASELINES)
+    unknown = [name for name in asked if name not in BASELINES]
+    if unknown:
+        raise UsageError(f"Unknown baselines {unknown}: choose from {', '.join(BASELINES)}.")
+    return list(asked)
 
 
 def tuned_baselines(
@@ -159,9 +181,7 @@ def tuned_baselines(
       UsageError: a name that is not a baseline.
       SplitError: no validation pair is left.
     """
-    unknown = [name for name in names if name not in BASELINES]
-    if unknown:
-        raise UsageError(f"Unknown baselines {unknown}: choose from {', '.join(BASELINES)}.")
+    names = baseline_names(names, "")
     search = _Search.prepare(interactions, split, pairs, filter_seen, max_users, seed)
     train = build_histories(interactions, split.train)
     tuned = {}
@@ -231,11 +251,28 @@ def _tune(name: str, search: _Search, train: Histories, seed: int) -> TunedBasel
                         tried[candidate] = search.value(spec.build(candidate), spec.metric)
                 config = best(tried, key=lambda c: tried[c])
             baseline = spec.build(config)
-            baseline.fit(train)
+            peak = _peak_bytes(lambda: baseline.fit(train))
     except MemoryError as error:
         return TunedBaseline(name, None, None, (), time.perf_counter() - started, f"out of memory: {error}")
     trials = tuple(Trial(asdict(c), spec.metric, value) for c, value in tried.items())
-    return TunedBaseline(name, baseline, asdict(config), trials, time.perf_counter() - started)
+    return TunedBaseline(name, baseline, asdict(config), trials, time.perf_counter() - started, peak_bytes=peak)
+
+
+def _peak_bytes(work: Callable[[], None]) -> int:
+    """Run something, and say how much more memory it held at most than there was before."""
+    already = tracemalloc.is_tracing()
+    if already:
+        tracemalloc.reset_peak()
+    else:
+        tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        work()
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        if not already:
+            tracemalloc.stop()
+    return peak - before
 
 
 def _start(default: Any, seed: int, large: bool) -> Any:

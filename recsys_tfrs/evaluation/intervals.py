@@ -7,7 +7,7 @@ nothing about other training seeds: that takes several runs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,9 +50,23 @@ def confidence_intervals(
 
 
 def paired_differences(
-    a: UserSums, b: UserSums, *, num_resamples: int = NUM_RESAMPLES, level: float = LEVEL, seed: int = 0
+    a: UserSums,
+    b: UserSums,
+    *,
+    num_resamples: int = NUM_RESAMPLES,
+    level: float = LEVEL,
+    seed: int = 0,
+    of_means: Callable[[NDArray[np.float64]], NDArray[np.float64]] = lambda means: means,
 ) -> dict[str, Difference]:
     """Every metric's difference between two systems; both are resampled with the same users.
+
+    Args:
+      a: one system.
+      b: the other.
+      num_resamples: of the bootstrap.
+      level: of the intervals.
+      seed: of the bootstrap.
+      of_means: makes the metrics of ``[..., num_metrics]`` means, where they are not the means themselves.
 
     Raises:
       ValueError: the two were not measured on the same users with as many pairs each.
@@ -62,11 +76,11 @@ def paired_differences(
             f"A paired comparison needs the same test pairs and metrics; got {len(a.users)} and {len(b.users)} users "
             f"with {a.weights[:, 0].sum():.0f} and {b.weights[:, 0].sum():.0f} pairs: evaluate both on one split."
         )
-    resampled = _resampled_means(a, num_resamples, seed) - _resampled_means(b, num_resamples, seed)
+    resampled = of_means(_resampled_means(a, num_resamples, seed)) - of_means(_resampled_means(b, num_resamples, seed))
     low, high = np.percentile(resampled, _percentiles(level), axis=0)
     one_sided = 1 + np.minimum((resampled <= 0).sum(axis=0), (resampled >= 0).sum(axis=0))
     p_values = np.minimum(1.0, 2.0 * one_sided / (1 + num_resamples))
-    rows = zip(a.names, a.means() - b.means(), low, high, p_values, strict=True)
+    rows = zip(a.names, of_means(a.means()) - of_means(b.means()), low, high, p_values, strict=True)
     return {name: Difference(*map(float, values)) for name, *values in rows}
 
 

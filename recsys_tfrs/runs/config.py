@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 from pydantic import Field, create_model
 
-from recsys_tfrs.baselines.tuning import BASELINES
 from recsys_tfrs.config import Section
 from recsys_tfrs.data.assemble import Duplicates
 from recsys_tfrs.data.sources import AUTO, DataRequest
@@ -65,7 +64,11 @@ class EvaluationConfig(Section):
         description="Test pairs of the headline figures: all, or those whose user and item occur in training; auto: "
         "warm for the temporal split, all for the others. Both are recorded.",
     )
-    baselines: list[str] = Field(list(BASELINES), description="What the model is compared with.")
+    baselines: Literal["auto"] | list[str] = Field(
+        "auto",
+        description="What the model is compared with; auto: popularity, item_knn, ease and ials, and biased_mf beside "
+        "a model that is chosen by how well it predicts ratings.",
+    )
     max_users: int | None = Field(None, ge=1, description="Measure on a sample of this many test users.")
     max_validation_users: int = Field(10_000, ge=1, description="Validation users looked at while training.")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from recsys_tfrs.evaluation.ranking import Ranking
+from recsys_tfrs.evaluation.rating_errors import LOWER_IS_BETTER, METRICS
 from recsys_tfrs.runs.metrics_file import RunMetrics
 
 if TYPE_CHECKING:  # comparing runs needs no TensorFlow
@@ -30,6 +31,17 @@ _RECOMMENDED = 5
 def duration(seconds: float) -> str:
     """Seconds for people: ``4.2 s`` or ``3 min 20 s``."""
     return f"{seconds:.1f} s" if seconds < 120 else f"{int(seconds // 60)} min {int(seconds % 60)} s"
+
+
+def size(num_bytes: float) -> str:
+    """Bytes for people: ``1.2 GiB``, ``3.4 MiB`` or ``5.6 KiB``."""
+    unit, scale = ("GiB", 2**30) if num_bytes >= 2**30 else ("MiB", 2**20) if num_bytes >= 2**20 else ("KiB", 2**10)
+    return f"{num_bytes / scale:.1f} {unit}"
+
+
+def shown_metrics(systems: Iterable[Mapping[str, float]]) -> tuple[str, ...]:
+    """`HEADLINE`, and the errors of predicted ratings where any of the systems has them."""
+    return (*HEADLINE, *METRICS) if any("rmse" in figures for figures in systems) else HEADLINE
 
 
 def rating_error_text(metrics: RunMetrics) -> str:
@@ -57,17 +69,19 @@ def print_systems(console: Console, rows: Mapping[str, Mapping[str, float]], tit
     """A table of systems by headline metrics, the best value of each column bold; the oracle does not compete."""
     table = Table()
     table.add_column("")
-    for metric in HEADLINE:
+    shown = shown_metrics(rows.values())
+    for metric in shown:
         table.add_column(metric, justify="right")
     competing = [figures for name, figures in rows.items() if name != "oracle"]
     for name, figures in rows.items():
         cells = []
-        for metric in HEADLINE:
+        for metric in shown:
             value = figures.get(metric)
             if value is None:
                 cells.append("-")
                 continue
-            best = name != "oracle" and value >= max(f.get(metric, -1.0) for f in competing)
+            others = [f[metric] for f in competing if metric in f]
+            best = name != "oracle" and value == (min(others) if metric in LOWER_IS_BETTER else max(others))
             cells.append(f"[bold]{value:.4f}[/]" if best else f"{value:.4f}")
         table.add_row(name, *cells)
     console.print(title, highlight=False)

@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
+from recsys_tfrs.baselines.tuning import BASELINES
 from recsys_tfrs.config import build, to_toml
 from recsys_tfrs.errors import RunError
 from recsys_tfrs.files import write_atomically
@@ -17,6 +18,8 @@ from recsys_tfrs.runs.compare import compare_runs
 from recsys_tfrs.runs.config import family_config
 from recsys_tfrs.runs.folder import RunFolder
 
+#: All run beside the first family, those of ratings as well: they are skipped where there are none.
+_ALL_BASELINES: dict[str, Any] = {"evaluation": {"baselines": list(BASELINES)}}
 _NO_BASELINES: dict[str, Any] = {"evaluation": {"baselines": []}}
 
 
@@ -28,6 +31,8 @@ def train_and_compare(
     What is complete already is kept and what was interrupted is continued, so the same command finishes a comparison
     that was stopped.
 
+    A family that fails, because it cannot do with the data for instance, leaves the others their table.
+
     Args:
       families: names as on the command line.
       settings: layers of the configuration, the same for all.
@@ -37,22 +42,35 @@ def train_and_compare(
     Raises:
       RecsysError: anything a user can act on; complete runs stay.
     """
-    configs = {
-        family: build(family_config(family), [*([_NO_BASELINES] if position else []), *settings, {"family": family}])
-        for position, family in enumerate(families)
-    }
+    # What is wrong with the settings is found before anything is trained.
+    for family in families:
+        build(family_config(family), [_ALL_BASELINES, *settings, {"family": family}])
     out.mkdir(parents=True, exist_ok=True)
+    failed = []
     for family in families:
         path = out / family
-        if (path / "metrics.json").is_file():
+        if _is_complete(path):
             continue
         console.rule(family)
+        baselines_run = any(_is_complete(out / other) for other in families)
+        layers = [*settings, _NO_BASELINES] if baselines_run else [_ALL_BASELINES, *settings]
         config = out / f"{family}.toml"
-        write_atomically(config, to_toml(configs[family]))
+        write_atomically(config, to_toml(build(family_config(family), [*layers, {"family": family}])))
         # A process of its own, or peak memory would be that of the families before.
         command = ["train", family, "--config", str(config), "--out", str(path)]
         command += ["--resume"] if RunFolder(path.absolute()).work.is_dir() else []
         if subprocess.run([sys.executable, "-m", "recsys_tfrs", *command]).returncode:
-            raise RunError(f"The training of {family} failed; runs that are complete stay in {out}.")
-    console.rule("comparison")
-    compare_runs([out / family for family in families], console, out)
+            failed.append(family)
+    complete = [out / family for family in families if family not in failed]
+    if complete:
+        console.rule("comparison")
+        compare_runs(complete, console, out)
+    if failed:
+        raise RunError(
+            f"{', '.join(failed)} could not be trained, see above; runs that are complete stay in {out}. The same "
+            "command tries again, or leave them out with --families."
+        )
+
+
+def _is_complete(run: Path) -> bool:
+    return (run / "metrics.json").is_file()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,18 @@ from numpy.typing import NDArray
 
 from recsys_tfrs.baselines.tuning import TunedBaseline, tuned_baselines
 from recsys_tfrs.data.histories import Histories
-from recsys_tfrs.evaluation.intervals import paired_differences
+from recsys_tfrs.evaluation.intervals import Difference, paired_differences
 from recsys_tfrs.evaluation.protocol import Evaluation, Pairs, choose_pairs, evaluate
-from recsys_tfrs.evaluation.ranking import Scorer
-from recsys_tfrs.evaluation.rating_errors import RatingErrors, rating_errors
+from recsys_tfrs.evaluation.ranking import Scorer, rank
+from recsys_tfrs.evaluation.rating_errors import RatingErrors, rating_differences, rating_errors
 from recsys_tfrs.runs.metrics_file import BaselineDetails, Comparison
 from recsys_tfrs.runs.prepared import Prepared
+
+#: The trained model, among systems named for baselines.
+MODEL = "model"
+
+#: Users asked one by one to time a query.
+_TIMED_USERS = 50
 
 
 class OracleScorer:
@@ -37,6 +44,8 @@ class Measured:
       baselines: their figures on the headline pairs.
       oracle: the best reachable figures, for simulated data.
       ratings: errors of the predicted ratings on the headline pairs, of a model that predicts them.
+      baseline_ratings: the same of the baselines that predict ratings.
+      query_ms: milliseconds of a query by system, see `query_milliseconds`; the model's under `MODEL`.
     """
 
     model: Evaluation
@@ -45,6 +54,8 @@ class Measured:
     baselines: dict[str, Evaluation]
     oracle: Evaluation | None
     ratings: RatingErrors | None = None
+    baseline_ratings: dict[str, RatingErrors] = field(default_factory=dict)
+    query_ms: dict[str, float] = field(default_factory=dict)
 
     def figures(self) -> tuple[dict[str, float], dict[str, list[float]]]:
         """The model's metrics on the headline pairs and their intervals, of ranking and of ratings."""
@@ -52,12 +63,21 @@ class Measured:
             return self.model.metrics, self.model.intervals
         return self.model.metrics | self.ratings.metrics, self.model.intervals | self.ratings.intervals
 
+    def baseline_figures(self) -> dict[str, dict[str, float]]:
+        """The baselines' metrics on the headline pairs, of ranking and, where they predict them, of ratings."""
+        return {
+            name: evaluation.metrics | (self.baseline_ratings[name].metrics if name in self.baseline_ratings else {})
+            for name, evaluation in self.baselines.items()
+        }
+
     def details(self) -> dict[str, BaselineDetails]:
         """How each baseline came to its figures."""
         return {
             name: BaselineDetails(
                 config=tuned.config,
                 seconds=tuned.seconds,
+                peak_bytes=tuned.peak_bytes,
+                query_ms=self.query_ms.get(name),
                 skipped=tuned.skipped,
                 metrics_seen_kept=self.baselines[name].metrics_seen_kept if name in self.baselines else {},
                 slices=self.baselines[name].slices if name in self.baselines else {},
@@ -66,8 +86,13 @@ class Measured:
         }
 
     def comparisons(self) -> dict[str, dict[str, Comparison]]:
-        """The model against each baseline, paired over users."""
-        return {name: compare(self.model, baseline) for name, baseline in self.baselines.items()}
+        """The model against each baseline, paired over users; in rating errors where both predict ratings."""
+        compared = {name: compare(self.model, baseline) for name, baseline in self.baselines.items()}
+        if self.ratings is not None:
+            for name, errors in self.baseline_ratings.items():
+                differences = rating_differences(self.ratings.user_sums, errors.user_sums)
+                compared[name] |= {metric: _comparison(difference) for metric, difference in differences.items()}
+        return compared
 
 
 def measure(prepared: Prepared, scorer: Scorer, pairs: Pairs | None = None) -> Evaluation:
@@ -110,10 +135,27 @@ def measure_ratings(
 def compare(model: Evaluation, other: Evaluation) -> dict[str, Comparison]:
     """Differences of the accuracy metrics, model minus other."""
     differences = paired_differences(model.user_sums, other.user_sums)
-    return {
-        metric: Comparison(difference=d.difference, interval=(d.low, d.high), p_value=d.p_value)
-        for metric, d in differences.items()
-    }
+    return {metric: _comparison(difference) for metric, difference in differences.items()}
+
+
+def _comparison(found: Difference) -> Comparison:
+    return Comparison(difference=found.difference, interval=(found.low, found.high), p_value=found.p_value)
+
+
+def query_milliseconds(prepared: Prepared, scorer: Scorer) -> float:
+    """Median time in which one user's list of ten comes about: all items scored, seen ones left out, the best chosen.
+
+    The same work for every system, in this process, one test user at a time.
+    """
+    data = prepared.interactions
+    users = np.unique(data.users[prepared.split.test])[:_TIMED_USERS]
+    seconds = []
+    for user in (users[:1], *(users[place : place + 1] for place in range(len(users)))):
+        started = time.perf_counter()
+        rank(scorer, user, np.ones_like(user), seen=prepared.train, num_items=data.num_items, list_length=10)
+        seconds.append(time.perf_counter() - started)
+    # The first call starts threads and traces graphs.
+    return 1e3 * float(np.median(seconds[1:]))
 
 
 def headline_ratings(prepared: Prepared, model: Any) -> RatingErrors | None:
@@ -149,11 +191,15 @@ def measure_all(prepared: Prepared, model: Any, scorer: Scorer, report: Callable
         report=report,
     )
     oracle = prepared.interactions.oracle
+    fitted = {name: baseline.scorer for name, baseline in tuned.items() if baseline.scorer is not None}
+    ratings = {name: headline_ratings(prepared, baseline) for name, baseline in fitted.items()}
     return Measured(
         model=evaluation,
         model_all_pairs=evaluation if config.pairs == "all" else measure(prepared, scorer, "all"),
         tuned=tuned,
-        baselines={name: measure(prepared, t.scorer) for name, t in tuned.items() if t.scorer is not None},
+        baselines={name: measure(prepared, baseline) for name, baseline in fitted.items()},
         oracle=None if oracle is None else measure(prepared, OracleScorer(oracle)),
         ratings=headline_ratings(prepared, model),
+        baseline_ratings={name: errors for name, errors in ratings.items() if errors is not None},
+        query_ms={name: query_milliseconds(prepared, system) for name, system in {MODEL: scorer, **fitted}.items()},
     )

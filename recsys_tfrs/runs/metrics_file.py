@@ -28,6 +28,8 @@ class BaselineDetails(Section):
 
     config: dict[str, Any] | None = Field(None, description="Settings chosen on validation.")
     seconds: float = Field(0.0, description="Wall time of search and refit.")
+    peak_bytes: int | None = Field(None, description="Most memory that arrays of the refit held, beside the data.")
+    query_ms: float | None = Field(None, description="As the run's own `query_ms`.")
     skipped: str | None = Field(None, description="Why it was not run.")
     metrics_seen_kept: Figures = Field({}, description="As the run's own `metrics_seen_kept`.")
     slices: dict[str, dict[str, dict[str, float]]] = Field({}, description="As the run's own `slices`, of `baselines`.")
@@ -76,6 +78,11 @@ class RunMetrics(Section):
     )
     validation: Figures = Field(description="Validation metrics of the chosen epoch.")
     training: TrainingFigures = Field(description="What training took.")
+    query_ms: float | None = Field(
+        None,
+        description="Median time in which one user's ten items come about from scratch: query, scores of all items, "
+        "the best of those not seen. What the index takes is in `index`.",
+    )
     index: dict[str, Any] = Field(description="Kind of the index and its audit.")
     peak_memory_bytes: int = Field(description="Largest resident memory of the process.")
     environment: dict[str, Any] = Field(description="Machine, Python, package versions, devices and precision.")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:  # comparing runs needs no TensorFlow
     from recsys_tfrs.training.checkpoints import LoopState
 
 _MODEL, _BASELINE, _ORACLE = "#1f6f8b", "#b8c4cc", "#d9a441"
+_SERIES = ("#1f6f8b", "#d9a441", "#a23b4a")
 
 
 def _figure(width: float, height: float) -> tuple[Figure, Axes]:
@@ -47,23 +50,61 @@ def plot_comparison(metrics: RunMetrics, path: Path, metric: str = "ndcg@10") ->
     figure.savefig(path)
 
 
-def plot_systems(systems: Mapping[str, tuple[float, list[float]]], metric: str, path: Path) -> None:
-    """One point per system, best on top, with its interval.
+@dataclass(frozen=True)
+class Panel:
+    """One figure of all systems, side by side with others.
+
+    Attributes:
+      label: what it is.
+      series: name (empty if there is one only) -> system -> value; a system without a value is left out.
+      intervals: system -> ``[low, high]`` of the only series.
+      limit: the best value reachable, if it is known.
+      logarithmic: whether values are of different orders of magnitude.
+    """
+
+    label: str
+    series: Mapping[str, Mapping[str, float]]
+    intervals: Mapping[str, list[float]] = field(default_factory=dict)
+    limit: float | None = None
+    logarithmic: bool = False
+
+
+def plot_systems(panels: Sequence[Panel], baselines: Collection[str], path: Path) -> None:
+    """One line per system, best on top, and one panel per figure.
 
     Args:
-      systems: ``{name: (value, [low, high])}``, best first.
-      metric: that it is.
+      panels: from left to right; the first has every system, best first.
+      baselines: names of the systems that are drawn in grey.
       path: of the picture.
     """
-    names = list(systems)[::-1]
-    figure, axes = _figure(7.0, 0.4 * len(names) + 1.0)
-    for position, name in enumerate(names):
-        value, (low, high) = systems[name]
-        axes.errorbar(value, position, xerr=[[value - low], [high - value]], fmt="o", color=_MODEL, capsize=3, lw=1.2)
-    axes.set_yticks(range(len(names)), [f"{name}  {systems[name][0]:.4f}" for name in names])
-    axes.set_xlabel(f"{metric}; lines: 95% intervals over users")
-    axes.grid(axis="x", color="#e6e9eb")
-    axes.set_axisbelow(True)
+    names = list(next(iter(panels[0].series.values())))[::-1]
+    figure = Figure(figsize=(3.4 * len(panels) + 1.2, 0.36 * len(names) + 1.3), dpi=110, layout="constrained")
+    for axes, panel in zip(np.ravel(figure.subplots(1, len(panels), sharey=True)), panels, strict=True):
+        for number, (series, values) in enumerate(panel.series.items()):
+            for position, name in enumerate(names):
+                if name not in values:
+                    continue
+                grey = not series and name in baselines
+                colour = "#7d8b94" if grey else _SERIES[number] if series else _MODEL
+                axes.plot(values[name], position, "o", color=colour, ms=5)
+                if name in panel.intervals:
+                    low, high = panel.intervals[name]
+                    middle, half = (low + high) / 2, (high - low) / 2
+                    axes.errorbar(middle, position, xerr=half, fmt="none", ecolor=colour, capsize=3, elinewidth=1.2)
+            if series:
+                axes.plot([], [], "o", color=_SERIES[number], ms=5, label=series)
+        if panel.limit is not None:
+            axes.axvline(panel.limit, color=_ORACLE, lw=1.2, ls="--", label=f"best reachable {panel.limit:.3f}")
+        if axes.get_legend_handles_labels()[1]:
+            axes.legend(fontsize=7, frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
+        if panel.logarithmic:
+            axes.set_xscale("log")
+        axes.set_xlabel(panel.label, fontsize=8)
+        axes.tick_params(axis="x", labelsize=7)
+        axes.grid(axis="x", color="#e6e9eb")
+        axes.set_axisbelow(True)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.axes[0].set_yticks(range(len(names)), names)
     figure.savefig(path)
 
 

@@ -10,6 +10,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from recsys_tfrs import runtime
+from recsys_tfrs.baselines.tuning import baseline_names
 from recsys_tfrs.data.histories import Histories, build_histories
 from recsys_tfrs.data.interactions import Interactions
 from recsys_tfrs.data.sources import AUTO, load
@@ -110,4 +111,6 @@ def prepare(config: RunConfig) -> Prepared:
     if config.training.metric == AUTO:
         training = config.training.model_copy(update={"metric": config.model.validation_metric})
         config = config.model_copy(update={"training": training})
+    baselines = baseline_names(config.evaluation.baselines, config.training.metric)
+    config = config.model_copy(update={"evaluation": config.evaluation.model_copy(update={"baselines": baselines})})
     return Prepared(config, interactions, split)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from recsys_tfrs.evaluation.rating_errors import METRICS
 from recsys_tfrs.files import write_atomically
-from recsys_tfrs.runs.display import HEADLINE, duration, rating_error_text, samples
+from recsys_tfrs.runs.display import HEADLINE, duration, rating_error_text, samples, shown_metrics
 from recsys_tfrs.runs.fitting import Fitted
 from recsys_tfrs.runs.markdown import markdown_table
 from recsys_tfrs.runs.measuring import Measured
@@ -26,8 +27,12 @@ def write_report(metrics: RunMetrics, prepared: Prepared, fitted: Fitted, measur
 
 
 def figures_rows(systems: Mapping[str, Mapping[str, float]]) -> list[list[str]]:
-    """Rows of headline metrics by system."""
-    return [[name, *(f"{figures[m]:.4f}" for m in HEADLINE)] for name, figures in systems.items()]
+    """Rows of headline metrics by system, with rating errors where any of them has some."""
+    shown = shown_metrics(systems.values())
+    return [
+        [name, *(f"{figures[metric]:.4f}" if metric in figures else "-" for metric in shown)]
+        for name, figures in systems.items()
+    ]
 
 
 def _lines(metrics: RunMetrics, prepared: Prepared, measured: Measured, fitted: Fitted) -> Iterator[str]:
@@ -64,7 +69,7 @@ def _figures(metrics: RunMetrics) -> Iterator[str]:
     systems = {f"**{metrics.family}**": metrics.metrics, **metrics.baselines}
     if metrics.oracle is not None:
         systems["oracle (best reachable)"] = metrics.oracle
-    yield from markdown_table(["", *HEADLINE], figures_rows(systems))
+    yield from markdown_table(["", *shown_metrics(systems.values())], figures_rows(systems))
     if "rmse" in metrics.metrics:
         yield f"\nRatings of the same pairs are predicted with {rating_error_text(metrics)}."
     for name, details in metrics.baseline_details.items():
@@ -85,7 +90,7 @@ def _comparisons(metrics: RunMetrics) -> Iterator[str]:
     yield "\n### Difference to each baseline, paired over users\n"
     rows = []
     for name, comparison in metrics.comparisons.items():
-        for metric in ("hit@10", "ndcg@10"):
+        for metric in ("hit@10", "ndcg@10", *(m for m in METRICS if m in comparison)):
             c = comparison[metric]
             rows.append(
                 [

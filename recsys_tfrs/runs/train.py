@@ -15,7 +15,7 @@ from recsys_tfrs.runs.config import RunConfig
 from recsys_tfrs.runs.export import audited, card_to, choose_index, write_export
 from recsys_tfrs.runs.fitting import Fitted, fit_run
 from recsys_tfrs.runs.folder import CONFIG_FILE, RunFolder, discard
-from recsys_tfrs.runs.measuring import Measured, measure_all
+from recsys_tfrs.runs.measuring import MODEL, Measured, measure_all
 from recsys_tfrs.runs.metrics_file import RunMetrics, TrainingFigures, write_metrics
 from recsys_tfrs.runs.per_user import write_per_user
 from recsys_tfrs.runs.prepared import Prepared, prepare
@@ -102,7 +102,7 @@ def _metrics(prepared: Prepared, fitted: Fitted, measured: Measured, index_figur
         metrics_all_pairs=measured.model_all_pairs.metrics,
         identical_lists=measured.model.identical_lists,
         intervals={name: (low, high) for name, (low, high) in intervals.items()},
-        baselines={name: evaluation.metrics for name, evaluation in measured.baselines.items()},
+        baselines=measured.baseline_figures(),
         baseline_details=measured.details(),
         comparisons=measured.comparisons(),
         oracle=None if measured.oracle is None else measured.oracle.metrics,
@@ -115,6 +115,7 @@ def _metrics(prepared: Prepared, fitted: Fitted, measured: Measured, index_figur
             validated=fitted.validated,
             epochs=fitted.final.epoch if fitted.final is not fitted.selection else fitted.selection.best_epoch,
         ),
+        query_ms=measured.query_ms[MODEL],
         index=index_figures,
         peak_memory_bytes=runtime.peak_memory_bytes(),
         environment=runtime.describe(),

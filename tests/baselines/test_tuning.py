@@ -9,7 +9,7 @@ from recsys_tfrs.baselines import tuning
 from recsys_tfrs.baselines.biased_mf import BiasedMF, BiasedMFConfig
 from recsys_tfrs.baselines.ease import EASE, EASEConfig
 from recsys_tfrs.baselines.ials import IALS, IALSConfig
-from recsys_tfrs.baselines.tuning import BASELINES, tuned_baselines
+from recsys_tfrs.baselines.tuning import BASELINES, baseline_names, tuned_baselines
 from recsys_tfrs.data.histories import build_histories
 from recsys_tfrs.data.interactions import Interactions
 from recsys_tfrs.data.splits import make_split
@@ -162,3 +162,26 @@ def test_without_ratings_to_learn_a_baseline_of_ratings_is_skipped(data):
     ):
         got = tuned_baselines(replace(interactions, ratings=given), split, names=["biased_mf"])["biased_mf"]
         assert (got.scorer, got.skipped) == (None, reason)
+
+
+def test_baselines_of_ratings_go_with_models_of_ratings_unless_asked_for():
+    ranking = ["popularity", "item_knn", "ease", "ials"]
+    assert baseline_names("auto", "ndcg@100") == ranking
+    assert baseline_names("auto", "rmse") == [*ranking, "biased_mf"]
+    assert baseline_names(["biased_mf"], "ndcg@100") == ["biased_mf"]
+    with pytest.raises(UsageError, match=r"Unknown baselines \['svd'\]"):
+        baseline_names(["svd"], "rmse")
+
+
+def test_the_memory_of_a_refit_is_that_of_its_arrays(data, tuned):
+    """EASE on 40 items holds a few matrices of 40 x 40 doubles, and what is made of the users' lists."""
+    matrix = 40 * 40 * 8
+    assert 3 * matrix < tuned["ease"].peak_bytes < 3 * matrix + 60_000
+
+    class Hungry(EASE):
+        def fit(self, histories):
+            self.spare = np.zeros(10_000_000, dtype=np.uint8)
+            super().fit(histories)
+
+    peak = tuning._peak_bytes(lambda: Hungry().fit(build_histories(data[0], data[1].train)))
+    assert 10_000_000 < peak < 10_200_000

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recsys_tfrs.evaluation.rating_errors import rating_errors
+from recsys_tfrs.evaluation.rating_errors import rating_differences, rating_errors
 
 
 def test_errors_by_hand() -> None:
@@ -31,3 +31,18 @@ def test_intervals_narrow_with_users() -> None:
         widths.append(high - low)
     # Ten times the root of the number of users.
     assert widths[0] / widths[1] == pytest.approx(10, rel=0.4)
+
+
+def test_differences_are_of_the_errors_and_paired_over_users() -> None:
+    """Squares of 1 and 9 against 4 and 16: the roots of their means, 5 and 10, are apart by the figure written out."""
+    users = np.array([1, 2], np.int32)
+    a = rating_errors(np.array([1.0, 3.0]), np.zeros(2), users)
+    b = rating_errors(np.array([2.0, 4.0]), np.zeros(2), users)
+    found = rating_differences(a.user_sums, b.user_sums)
+    assert found["rmse"].difference == pytest.approx(5**0.5 - 10**0.5)
+    # Of user 1 alone 1 - 2, of user 2 alone 3 - 4, of both what is above.
+    assert (found["rmse"].low, found["rmse"].high) == (pytest.approx(-1.0), pytest.approx(5**0.5 - 10**0.5))
+    # Every user is worse by 1: no draw of users says otherwise.
+    assert (found["mae"].low, found["mae"].high) == (-1.0, -1.0)
+    assert found["mae"].p_value == found["rmse"].p_value == pytest.approx(2 / 1001)
+    assert rating_differences(a.user_sums, a.user_sums)["rmse"].p_value == 1.0

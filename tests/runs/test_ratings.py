@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from recsys_tfrs.config import build, read_toml
-from recsys_tfrs.errors import ConfigError
+from recsys_tfrs.errors import ConfigError, UsageError
 from recsys_tfrs.runs.config import family_config
 from recsys_tfrs.runs.folder import start
 from recsys_tfrs.runs.prepared import prepare
@@ -23,7 +23,7 @@ SMALL = {
     "split": {"method": "random"},
     "model": {"dim": 8, "blocks": 2},
     "training": {"epochs": 4, "batch_size": 500, "learning_rate": 0.01},
-    "evaluation": {"baselines": []},
+    "evaluation": {"baselines": ["popularity", "biased_mf"]},
 }
 
 
@@ -43,7 +43,27 @@ def test_ratings_are_predicted_measured_and_reported(tmp_path: Path) -> None:
     low, high = metrics["intervals"]["rmse"]
     assert low < metrics["metrics"]["rmse"] < high < constant
     assert metrics["metrics"]["mae"] < metrics["metrics"]["rmse"]
-    assert 0 < metrics["validation"]["rmse"] == pytest.approx(metrics["training"]["validated"]["explicit"])
+    assert 0 < metrics["validation"]["rmse"] == pytest.approx(*metrics["training"]["validated"].values())
+
+    # The baseline of ratings stands beside the model, that of lists has no such figures.
+    baseline = metrics["baselines"]["biased_mf"]
+    assert baseline["rmse"] < constant
+    assert "rmse" not in metrics["baselines"]["popularity"]
+    difference = metrics["comparisons"]["biased_mf"]["rmse"]
+    assert difference["difference"] == pytest.approx(metrics["metrics"]["rmse"] - baseline["rmse"])
+    assert "rmse" not in metrics["comparisons"]["popularity"]
+    lines = (path / "report.md").read_text("utf-8").splitlines()
+    rows = {line.split(" | ")[0]: line for line in reversed(lines)}  # the first table wins
+    assert f" {baseline['rmse']:.4f} | {baseline['mae']:.4f} |" in rows["| biased_mf"]
+    assert rows["| popularity"].endswith("| - | - |")
+    assert f"{baseline['rmse']:.4f}" in console.file.getvalue()
+
+    # What a list and a fit cost is known of both.
+    assert metrics["query_ms"] > 0
+    assert all(details["query_ms"] > 0 for details in metrics["baseline_details"].values())
+    assert (
+        metrics["baseline_details"]["biased_mf"]["peak_bytes"] > metrics["baseline_details"]["popularity"]["peak_bytes"]
+    )
 
     said = f"RMSE {metrics['metrics']['rmse']:.4f} (95% interval over users {low:.4f} to {high:.4f}), MAE"
     assert said in console.file.getvalue()
@@ -55,3 +75,15 @@ def test_what_does_not_go_together_is_refused_before_training() -> None:
     config = build(family_config("mf"), [{"family": "mf", "data": data, "model": {"dim": 10, "blocks": 4}}])
     with pytest.raises(ConfigError, match="does not split into"):
         prepare(config)
+
+
+def test_the_baseline_of_ratings_goes_with_models_that_are_chosen_by_rmse() -> None:
+    data = {"dataset": "simulated-tiny", "core": 5}
+    for objective, expected in (("explicit", True), ("bpr", False)):
+        config = build(family_config("mf"), [{"family": "mf", "data": data, "model": {"objective": objective}}])
+        prepared = prepare(config)
+        assert ("biased_mf" in prepared.config.evaluation.baselines) is expected
+        assert prepared.config.evaluation.baselines[:4] == ["popularity", "item_knn", "ease", "ials"]
+        assert "5-core" in prepared.interactions.notes[-1]
+    with pytest.raises(UsageError, match="Unknown baselines"):
+        prepare(build(family_config("mf"), [{"family": "mf", "data": data, "evaluation": {"baselines": ["svd"]}}]))

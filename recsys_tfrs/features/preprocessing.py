@@ -138,7 +138,7 @@ def context_columns(interactions: Interactions, config: FeaturesConfig) -> dict[
     """
     if config.context_columns is None:
         return dict(interactions.context_features)
-    return _chosen(_circumstances(interactions), config.context_columns, "context")
+    return _chosen(circumstances(interactions), config.context_columns, "context")
 
 
 def context_table(layer: FeaturePreprocessor, interactions: Interactions) -> dict[str, tf.Tensor]:
@@ -146,11 +146,11 @@ def context_table(layer: FeaturePreprocessor, interactions: Interactions) -> dic
     if not layer.encoders:
         return {}
     nothing = layer(layer.not_given(1))
-    table = layer.table(None, _circumstances(interactions))
+    table = layer.table(None, circumstances(interactions))
     return {name: tf.concat([nothing[name], values], axis=0) for name, values in table.items()}
 
 
-def _circumstances(interactions: Interactions) -> dict[str, FeatureColumn]:
+def circumstances(interactions: Interactions) -> dict[str, FeatureColumn]:
     """All that is known of the moment of each interaction, its time included."""
     if interactions.timestamps is None or TIMESTAMP in interactions.context_features:
         return dict(interactions.context_features)

@@ -6,13 +6,14 @@ version folder can still tell whether it computes what was trained and measured.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recsys_tfrs.data.histories import Histories
-from recsys_tfrs.data.interactions import Interactions
+from recsys_tfrs.data.interactions import FeatureColumn, Interactions
 from recsys_tfrs.models.scoring import RetrievalScorer
 from recsys_tfrs.schema import ITEM_ID, USER_ID
 from recsys_tfrs.serving.signatures import HISTORY, HISTORY_RATING
@@ -40,6 +41,8 @@ def expected_answers(
     *,
     stored_histories: bool,
     allowed: NDArray[np.bool_] | None = None,
+    context: Mapping[str, FeatureColumn] | None = None,
+    asking: NDArray[np.int64] | None = None,
 ) -> dict[str, Any]:
     """Record the model's own answers for some known users and an unknown one.
 
@@ -49,6 +52,8 @@ def expected_answers(
       histories: what the export knows of the users, or what the requests tell it; these items it leaves out.
       stored_histories: False where a request must carry the history.
       allowed: ``[num_items + 1]`` False for items that are never returned; None allows all.
+      context: what requests tell of the moment of asking, by name of the input, rows as in the interactions.
+      asking: ``[num_users + 1]`` row in whose context each user asks, as the scorer has it; None: nothing is told.
 
     Returns:
       ``tolerance``; ``users``: for each the ``inputs`` of a request, the ids in his history (``seen``), the number
@@ -64,7 +69,8 @@ def expected_answers(
         "tolerance": TOLERANCE,
         "users": [
             {
-                "inputs": _inputs(int(user), interactions, histories, stored_histories),
+                "inputs": _inputs(int(user), interactions, histories, stored_histories)
+                | ({} if asking is None else _moment(context or {}, int(asking[user]))),
                 "seen": interactions.item_ids[np.unique(histories.of(user))].tolist(),
                 **_best(scores[row], np.append(histories.of(user), hidden), interactions.item_ids),
                 "pairs": {
@@ -102,4 +108,16 @@ def _inputs(user: int, interactions: Interactions, histories: Histories, stored:
         inputs[HISTORY] = [interactions.item_ids[histories.items[position]].tolist()]
         if histories.ratings is not None:
             inputs[HISTORY_RATING] = [histories.ratings[position].astype(float).tolist()]
+    return inputs
+
+
+def _moment(context: Mapping[str, FeatureColumn], row: int) -> dict[str, Any]:
+    """What is known of one row, as inputs of a request; nothing for row -1."""
+    inputs: dict[str, Any] = {}
+    for name, column in context.items() if row >= 0 else ():
+        value = column.values[row]
+        if isinstance(value, tuple):
+            inputs[name] = [list(value)]
+        elif isinstance(value, str) or np.isfinite(value):
+            inputs[name] = [value if isinstance(value, str) else float(value)]
     return inputs

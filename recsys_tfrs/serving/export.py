@@ -24,6 +24,7 @@ from recsys_tfrs import runtime
 from recsys_tfrs.data.histories import Histories
 from recsys_tfrs.data.interactions import Interactions
 from recsys_tfrs.errors import RunError, UsageError
+from recsys_tfrs.features.preprocessing import circumstances
 from recsys_tfrs.index.interface import Index
 from recsys_tfrs.models.scoring import RetrievalModel, RetrievalScorer
 from recsys_tfrs.serving.expected import EXPECTED, expected_answers
@@ -101,11 +102,23 @@ def export_retrieval(
         _write_json(facts, work / MANIFEST)
         (extra / MODEL_CARD).write_text(model_card(facts), encoding="utf-8")
         shown = histories if store_histories else made_up(histories)
-        requests = WarmupRequests(facts["signatures"], interactions, shown)
+        moments = circumstances(interactions)
+        context = {name: moments[column] for name, column in module.context_inputs().items()}
+        requests = WarmupRequests(facts["signatures"], interactions, shown, context)
         write_warmup(requests, extra / WARMUP, folder.name)
         if answering is not None:
-            scorer = RetrievalScorer(answering, shown)
-            answers = expected_answers(scorer, interactions, shown, stored_histories=store_histories, allowed=allowed)
+            asking = None
+            if context:  # any row of the data is a moment to ask in
+                asking = np.random.default_rng(0).integers(0, len(interactions), len(shown.offsets) - 1)
+            answers = expected_answers(
+                RetrievalScorer(answering, shown, asking),
+                interactions,
+                shown,
+                stored_histories=store_histories,
+                allowed=allowed,
+                context=context,
+                asking=asking,
+            )
             _write_json(answers, extra / EXPECTED)
         _flush(work)
         return _move_into_place(work, folder, version)

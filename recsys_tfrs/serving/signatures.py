@@ -61,6 +61,10 @@ class RetrievalSignatures(tf.Module):
         self._context_columns = _renamed(self._queries.context.inputs, "context", taken)
         self._item_columns = _renamed(self._queries.items.inputs, "item", taken | set(self._context_columns))
 
+    def context_inputs(self) -> dict[str, str]:
+        """Name of the input -> context column it tells."""
+        return {name: column for name, (column, _) in self._context_columns.items()}
+
     def functions(self) -> dict[str, Any]:
         """`tf.function` by signature name, for `tf.saved_model.save`."""
         user, item = Input(USER_ID, tf.string, 1, ""), Input(ITEM_ID, tf.string, 1, "")

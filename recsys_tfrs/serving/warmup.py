@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from recsys_tfrs.data.histories import Histories
-from recsys_tfrs.data.interactions import Interactions
+from recsys_tfrs.data.interactions import FeatureColumn, Interactions
 from recsys_tfrs.errors import RunError
 from recsys_tfrs.schema import ITEM_ID, USER_ID
 from recsys_tfrs.serving.filters import CATEGORIES
@@ -47,15 +47,22 @@ class WarmupRequests:
       signatures: ``name -> {"inputs": {name: {"dtype", "shape", "default"}}}``, as in the manifest.
       interactions: where ids, columns and categories are drawn from.
       histories: items of the users, which requests tell.
+      context: what requests tell of the moment of asking, by name of the input, rows as in the interactions.
       seed: of the draw.
     """
 
     def __init__(
-        self, signatures: Mapping[str, Any], interactions: Interactions, histories: Histories, seed: int = 0
+        self,
+        signatures: Mapping[str, Any],
+        interactions: Interactions,
+        histories: Histories,
+        context: Mapping[str, FeatureColumn] | None = None,
+        seed: int = 0,
     ) -> None:
         self._signatures = signatures
         self._interactions = interactions
         self._histories = histories
+        self._context = context or {}
         self._seed = seed
         self._with_history = np.flatnonzero(histories.lengths)
         self._stranger = unknown_id(interactions.user_ids)
@@ -104,6 +111,7 @@ class WarmupRequests:
             width = int(np.clip(self._histories.lengths[users].max(), 1, _HISTORY))
             columns |= self._told(users, width) | {EXCLUDE: data.item_ids[items]}
             columns |= _described(data.user_features, users, inputs)
+            columns |= _described(self._context, draw.integers(0, len(data), rows), inputs)
             if K in inputs:
                 columns[K] = draw.integers(1, inputs[K]["default"] + 1, rows)
         else:
@@ -138,11 +146,11 @@ def unknown_id(ids: NDArray[np.object_]) -> str:
 
 
 def _described(
-    features: Mapping[str, Any], users: NDArray[np.int64], inputs: Mapping[str, Any]
+    features: Mapping[str, Any], rows: NDArray[np.int64], inputs: Mapping[str, Any]
 ) -> dict[str, NDArray[Any]]:
-    """Single-valued user columns that a signature takes under their own name."""
+    """Single-valued columns that a signature takes under the name given."""
     return {
-        name: column.values[users]
+        name: column.values[rows]
         for name, column in features.items()
         if name in inputs and len(inputs[name]["shape"]) == 1
     }

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from serving.hand_made import TRAIN, make_interactions
+from serving.hand_made import TRAIN, make_interactions, objects
 
 from recsys_tfrs.data.histories import build_histories
+from recsys_tfrs.data.interactions import FeatureColumn
+from recsys_tfrs.schema import Kind
 from recsys_tfrs.serving.expected import NUM_ITEMS, expected_answers
 
 DATA = make_interactions()
@@ -65,3 +67,40 @@ def test_a_long_catalogue_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [len(entry["seen"]) for entry in answers["users"]] == [3, 4, 0]
     assert {len(entry["items"]) for entry in answers["users"]} == {2}
     assert [entry["num_unseen"] for entry in answers["users"]] == [5, 4, 8]
+
+
+def test_a_request_tells_of_the_moment_it_asks_in() -> None:
+    """Rows 1, 3 and 5 of the data: a tablet, nothing known, a tablet; user 4 asks in no moment."""
+    rows = np.array([-1, 1, 3, 5, -1, 0])
+    context = {"device": DATA.context_features["device"], "for_whom": DATA.context_features["gender"]}
+    answers = expected_answers(
+        Rising(),
+        DATA,
+        HISTORIES,
+        stored_histories=True,
+        context=context,
+        asking=rows,  # type: ignore[arg-type]
+    )
+    assert of(answers, "u1")["inputs"] == {"user_id": ["u1"], "device": ["tablet"], "for_whom": ["y"]}
+    assert of(answers, "u2")["inputs"] == {"user_id": ["u2"], "device": [""], "for_whom": ["y"]}
+    assert of(answers, "u4")["inputs"] == {"user_id": ["u4"]}
+
+
+def test_numbers_and_several_values_of_a_moment() -> None:
+    context = {
+        "price": FeatureColumn("price", Kind.NUMERIC, np.array([2.5, np.nan])),
+        "tags": FeatureColumn("tags", Kind.MULTI_CATEGORICAL, objects(("a", "b"), ())),
+    }
+    asked = [
+        expected_answers(
+            Rising(),
+            DATA,
+            HISTORIES,
+            stored_histories=True,
+            context=context,
+            asking=np.full(6, row),  # type: ignore[arg-type]
+        )
+        for row in (0, 1)
+    ]
+    assert of(asked[0], "u1")["inputs"] == {"user_id": ["u1"], "price": [2.5], "tags": [["a", "b"]]}
+    assert of(asked[1], "u1")["inputs"] == {"user_id": ["u1"], "tags": [[]]}

@@ -29,8 +29,17 @@ def folder(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The export with what the model itself answers, as a run records it."""
     path = tmp_path_factory.mktemp("checked") / "1"
     shutil.copytree(world.path, path)
-    scorer = RetrievalScorer(world.model, world.histories)
-    answers = expected_answers(scorer, world.interactions, world.histories, stored_histories=True)
+    asking = np.array([-1, 0, 1, 2, 5, 6])
+    scorer = RetrievalScorer(world.model, world.histories, asking)
+    columns = world.interactions.context_features
+    answers = expected_answers(
+        scorer,
+        world.interactions,
+        world.histories,
+        stored_histories=True,
+        context={"device": columns["device"], "context_gender": columns["gender"]},
+        asking=asking,
+    )
     (path / EXTRA_FOLDER / EXPECTED).write_text(json.dumps(answers), encoding="utf-8")
     return path
 

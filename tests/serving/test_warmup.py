@@ -71,6 +71,15 @@ def test_they_are_those_of_known_users_unknown_users_and_histories(
     assert any((inputs["only_genres"] != b"").any() for inputs in asked(requests, "serving_default"))
 
 
+def test_some_tell_the_moment_they_ask_in(world: World, requests: list[predict_pb2.PredictRequest]) -> None:
+    told = {
+        name: {value.decode() for inputs in asked(requests, "embed_query") for value in inputs[name].ravel()}
+        for name in ("device", "context_gender")
+    }
+    assert {"phone", "tablet"} <= told["device"]
+    assert {"x", "y"} <= told["context_gender"]  # the column `gender` of the context, not of the user
+
+
 def test_the_model_asked_for_is_the_one_of_the_base_path(
     world: World, requests: list[predict_pb2.PredictRequest]
 ) -> None:

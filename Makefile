@@ -86,6 +86,8 @@ bench-folding: setup ## Measure folding and accuracy of the softmax DNN under di
 	@$(python) benchmarks/folding.py $(call option,--data-dir,$(DATA_DIR)) $(ARGS)
 
 bench-serving: setup ## Measure index and serving: speed, recall, latency, memory (ARGS="--only index")
+	@while read -r line; do case $$line in [a-z]*) $(python) -m pip install -q --no-deps "$$line" || true ;; esac; done \
+		<benchmarks/requirements.txt
 	@$(python) benchmarks/serving.py $(call option,--data-dir,$(DATA_DIR)) $(ARGS)
 
 lock: ## Write requirements/ anew from the ranges in setup.cfg (ARGS=--upgrade moves every version)

@@ -143,6 +143,18 @@ def test_any_two_rows_are_compared_in_both_kinds_of_figures(tmp_path: Path) -> N
     assert text.count("Two-sided p of no difference in") == 2
 
 
+def test_runs_measured_on_other_pairs_get_a_table_of_their_own(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path / "a", "mf", 0.3), make_run(tmp_path / "b", "mf", 0.6, num_test_measured=79)]
+    shown = console()
+    compare_runs(runs, shown)
+    text = shown.file.getvalue()  # type: ignore[attr-defined]
+    assert "made-up, random split, 80 pairs (split 01234567)" in text
+    assert "made-up, random split, 79 pairs (split 01234567)" in text
+    assert "cannot be compared" in text
+    with pytest.raises(RunError, match="would need one table"):
+        compare_runs(runs, shown, tmp_path / "out")
+
+
 def test_errors_come_back_from_the_file_as_they_were(tmp_path: Path) -> None:
     got = read_rating_errors(make_run(tmp_path / "a", "mf", 0.3))
     assert set(got) == {"mf", "biased_mf"}

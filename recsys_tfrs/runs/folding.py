@@ -71,7 +71,11 @@ def item_groups(prepared: Prepared, column: str) -> Groups:
     if column == TRUE_GROUPS and data.oracle is not None and not data.name.endswith(UNLEARNABLE_SUFFIX):
         size, _ = parse_name(data.name)
         config = prepared.config.data
-        group = simulate(config_for(size, config.num_rows), seed=config.seed).world.item_group
+        made = simulate(config_for(size, config.num_rows), seed=config.seed)
+        # A k-core has left items out: who is who is known by the external ids, of which "" is the unknown item's.
+        ids = made.interactions.item_ids.astype(str)
+        order = np.argsort(ids)
+        group = made.world.item_group[order[np.searchsorted(ids, data.item_ids.astype(str), sorter=order)]]
         return np.asarray(group[:, None] == np.arange(group.max() + 1))  # item 0 is of group -1
     kinds = (Kind.CATEGORICAL, Kind.MULTI_CATEGORICAL)
     there = [name for name, values in data.item_features.items() if values.kind in kinds]

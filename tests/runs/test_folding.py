@@ -50,6 +50,12 @@ def test_true_groups_are_those_the_data_was_made_of() -> None:
     assert not groups[0].any()
     np.testing.assert_array_equal(groups[1:].sum(axis=1), np.ones(120))
     np.testing.assert_array_equal(np.argmax(groups[1:], axis=1), expected[1:])
+    # A k-core leaves items out, and those that stay keep their groups.
+    whole, small = prepared(seed=3).interactions, prepared(seed=3, core=20)
+    assert small.interactions.num_items < 120
+    place = {item: row for row, item in enumerate(whole.item_ids)}
+    stay = [place[item] for item in small.interactions.item_ids]
+    np.testing.assert_array_equal(item_groups(small, TRUE_GROUPS), groups[stay])
     scaled = item_groups(prepared(num_rows=8_000), TRUE_GROUPS)
     wider = prepared(num_rows=8_000).interactions.item_features[MOVIE_GENRES]
     # An item's main genre is one of its genres, so no item of a group lacks the group's genre.

@@ -2,16 +2,16 @@
 
     python benchmarks/folding.py [--data-dir FOLDER] [--seeds 3] [--epochs 20] [--only simulated-small ...]
 
-The same model, settings, split and number of epochs; only the negatives differ. Nothing is chosen on test rows: the
-number of epochs is one at which validation has levelled off for every loss with negatives (see docs/softmax.md). Writes
-`benchmarks/results/folding.json` and, rendered from it, `folding.md`. Without MovieLens 100K on this machine only the
-simulated data is measured.
+The same model, settings, split and number of epochs; only the negatives differ, and nothing is tuned for any of them.
+Writes `benchmarks/results/folding.json` and, rendered from it, `folding.md`. Without MovieLens 100K on this machine
+only the simulated data is measured.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import shlex
 import statistics
@@ -211,8 +211,8 @@ def report(store: Figures) -> list[str]:
         "",
         "Written by `make bench-folding DATA_DIR=FOLDER` (FOLDER holds MovieLens 100K); do not edit. The softmax "
         f"family, random 80/20 split; {NUM_NEGATIVES} negatives where any are drawn, `hard` keeping the "
-        f"{NEGATIVES['hard']['num_hard']} hardest of the mixed ones; all else equal. Accuracy per test interaction, "
-        "full ranking, seen items filtered.",
+        f"{NEGATIVES['hard']['num_hard']} hardest of the mixed ones; all else equal and nothing tuned. Accuracy per "
+        "test interaction, full ranking, seen items filtered.",
         "",
         f"- *never touched*: share of the test users' lists of {LIST_LENGTH} from groups they never touched in "
         "training.",
@@ -249,6 +249,7 @@ def main() -> None:
     arguments.add_argument("--epochs", type=int, default=20)
     arguments.add_argument("--render", action="store_true", help="only write folding.md again from folding.json")
     args = arguments.parse_args()
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # every model is traced, which looks like too often to it
     store = json.loads(_STORE.read_text(encoding="utf-8")) if _STORE.exists() else {}
     for dataset in [] if args.render else args.only:
         origin = {"date": today(), "commit": commit(), "load_before": os.getloadavg()[0]}

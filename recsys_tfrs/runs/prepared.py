@@ -20,7 +20,7 @@ from recsys_tfrs.models.registry import family_module
 from recsys_tfrs.models.scoring import RetrievalModel, RetrievalScorer, asking_rows
 from recsys_tfrs.objectives.memory import check_full_softmax_fits
 from recsys_tfrs.runs.config import RunConfig
-from recsys_tfrs.training.fit import Batches, make_optimizer
+from recsys_tfrs.training.fit import Batches, largest_table, make_optimizer
 from recsys_tfrs.training.pairs import pair_batches
 from recsys_tfrs.training.pipeline import InteractionBatches, UserBatches, user_batches
 
@@ -66,7 +66,8 @@ class Prepared:
         if model.scores_catalogue and isinstance(batches, UserBatches):
             check_full_softmax_fits(batches.queries_per_batch, self.interactions.num_items, runtime.memory_bytes())
         steps = None if config.training.learning_rate_decay == "none" else batches.steps_per_epoch
-        model.compile(optimizer=make_optimizer(config.training, steps), jit_compile=config.training.jit_compile)
+        optimizer = make_optimizer(config.training, steps, largest_table(model))
+        model.compile(optimizer=optimizer, jit_compile=config.training.jit_compile)
         return model
 
     def batches(self, histories: Histories) -> Batches:

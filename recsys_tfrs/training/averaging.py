@@ -20,12 +20,15 @@ class AveragedWeights(tf.Module):
     Args:
       model: built.
       decay: in ``[0, 1)``; 0 keeps the weights of the last step.
+      every: steps between which nothing is taken in, since that passes over all weights; what is then taken in counts
+        for all of them.
     """
 
-    def __init__(self, model: tf.keras.Model, decay: float) -> None:
+    def __init__(self, model: tf.keras.Model, decay: float, every: int = 1) -> None:
         super().__init__(name="averaged_weights")
         self._weights = model.trainable_variables
         self._decay = decay
+        self._every = every
         self.averages = [tf.Variable(w, trainable=False) for w in self._weights] if decay else []
         self.steps = tf.Variable(0.0, trainable=False)
 
@@ -33,9 +36,11 @@ class AveragedWeights(tf.Module):
     def update(self) -> None:
         """Take in the weights after a step."""
         self.steps.assign_add(1.0)
-        rate = 1.0 - tf.minimum(self._decay, (1.0 + self.steps) / (10.0 + self.steps))
-        for average, weight in zip(self.averages, self._weights, strict=True):
-            average.assign_add(rate * (weight - average))
+        if tf.equal(tf.math.floormod(self.steps, self._every), 0.0):
+            kept = tf.minimum(self._decay, (1.0 + self.steps) / (10.0 + self.steps))
+            rate = 1.0 - tf.pow(kept, self._every)
+            for average, weight in zip(self.averages, self._weights, strict=True):
+                average.assign_add(rate * (weight - average))
 
     def adopt(self) -> None:
         """Give the model the averages for good."""

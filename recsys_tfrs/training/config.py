@@ -15,6 +15,11 @@ class TrainingConfig(Section):
     epochs: int = Field(100, ge=1, description="Most passes over the training interactions.")
     batch_size: int = Field(8_192, ge=1, description="Interactions in a batch.")
     learning_rate: float = Field(2e-3, gt=0, description="Step size of Adam.")
+    optimizer: Literal["auto", "adam", "lazy-adam"] = Field(
+        "auto",
+        description="lazy-adam changes only the rows of a table that a step looks up; auto: that where a table has "
+        "more than 100,000 rows.",
+    )
     learning_rate_decay: Literal["none", "linear"] = Field(
         "none",
         description="linear: the step size falls to 0 over `epochs`; a refit of fewer epochs stops where the best "

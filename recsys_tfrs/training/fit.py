@@ -24,6 +24,7 @@ from recsys_tfrs.training.callbacks import (
 )
 from recsys_tfrs.training.checkpoints import CheckpointStore, LoopState, set_weights
 from recsys_tfrs.training.config import TrainingConfig
+from recsys_tfrs.training.lazy_adam import LazyAdam
 
 
 class Batches(Protocol):
@@ -56,7 +57,16 @@ class Phase:
     validate: Validate | None
 
 
-def make_optimizer(config: TrainingConfig, steps_per_epoch: int | None = None) -> tf.keras.optimizers.Optimizer:
+#: Rows of a table from which on `optimizer = "auto"` is lazy.
+LARGE_TABLE = 100_000
+
+#: Weights whose average is kept up to date in every step; of more, it is every so many times this that there are.
+_AVERAGED_EACH_STEP = 10_000_000
+
+
+def make_optimizer(
+    config: TrainingConfig, steps_per_epoch: int | None = None, largest_table: int = 0
+) -> tf.keras.optimizers.Optimizer:
     """Adam (Kingma and Ba, 2015) as configured.
 
     A step size that falls is a function of the optimizer's own count of steps, which checkpoints hold, and of the
@@ -65,18 +75,32 @@ def make_optimizer(config: TrainingConfig, steps_per_epoch: int | None = None) -
     Args:
       config: how to fit.
       steps_per_epoch: needed where the step size falls.
+      largest_table: rows of the largest table of the model, by which ``auto`` goes.
 
     Raises:
       ValueError: it is needed and was not given.
     """
+    is_lazy = config.optimizer == "lazy-adam" or (config.optimizer == "auto" and largest_table > LARGE_TABLE)
+    adam = LazyAdam if is_lazy else tf.keras.optimizers.Adam
     if config.learning_rate_decay == "none":
-        return tf.keras.optimizers.Adam(config.learning_rate)
+        return adam(config.learning_rate)
     if steps_per_epoch is None:
         raise ValueError("learning_rate_decay = 'linear' needs to know how many steps there are: give steps_per_epoch.")
     falling = tf.keras.optimizers.schedules.PolynomialDecay(
         config.learning_rate, decay_steps=config.epochs * steps_per_epoch, end_learning_rate=0.0
     )
-    return tf.keras.optimizers.Adam(falling)
+    return adam(falling)
+
+
+def largest_table(model: tf.keras.Model) -> int:
+    """Rows of the largest table of a model."""
+    return max((int(weight.shape[0]) for weight in model.trainable_variables if weight.shape.rank), default=0)
+
+
+def averaging_interval(model: tf.keras.Model) -> int:
+    """Steps between which the average of the weights is not updated, so that it costs little beside them."""
+    num_weights = sum(int(weight.shape.num_elements()) for weight in model.trainable_variables)
+    return max(1, num_weights // _AVERAGED_EACH_STEP)
 
 
 class _WithoutTimingAdvice(logging.Filter):
@@ -116,7 +140,7 @@ def fit(
       TrainingError: the loss is no longer finite.
       RunError: the checkpoint belongs to another model.
     """
-    averages = AveragedWeights(model, config.average_decay)
+    averages = AveragedWeights(model, config.average_decay, averaging_interval(model))
     store = CheckpointStore(run_folder / "checkpoints" / phase.name, model, averages)
     state = store.restore()
     # A run killed between its last look and its last checkpoint has nothing left to train.

@@ -35,6 +35,18 @@ def test_the_average_follows_its_recursion(model: tf.keras.Model, decay: float) 
     np.testing.assert_allclose(kernel(model), expected, rtol=1e-6)
 
 
+def test_several_steps_may_be_taken_in_at_once(model: tf.keras.Model) -> None:
+    averages = AveragedWeights(model, 0.25, every=3)
+    seen = []
+    for weight in (5.0, -3.0, 2.0, 7.0, 1.0, 9.0):
+        model.trainable_variables[0].assign([[weight, 2 * weight]])
+        averages.update()
+        seen.append(averages.averages[0].numpy().ravel().tolist()[0])
+    third = (1 - 0.25**3) * 2.0 + 0.25**3 * 1.0  # kept is min(1/4, 4/13)
+    sixth = (1 - 0.25**3) * 9.0 + 0.25**3 * third
+    np.testing.assert_allclose(seen, [1.0, 1.0, third, third, third, sixth], rtol=1e-6)
+
+
 def test_weights_come_back_after_a_look_even_if_it_fails(model: tf.keras.Model) -> None:
     averages = AveragedWeights(model, 0.9)
     model.trainable_variables[0].assign([[4.0, 5.0]])

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from recsys_tfrs.data.histories import Histories, build_histories
 from recsys_tfrs.errors import DataError
+from recsys_tfrs.training.pieces import pieces
 from recsys_tfrs.training.sequences import (
     NextItemBatches,
-    pieces,
     sequence_batches,
     session_parallel_batches,
     window_batches,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -93,3 +94,27 @@ def test_recommendations_for_everybody_in_a_file(trained: Trained, tmp_path: Pat
         ("7", True, 3),
         ("nobody", False, 3),
     ]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ScaNN exists for Linux only")
+def test_the_index_is_tuned_and_the_catalogue_changed_without_training(trained: Trained, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(trained[0], run)
+    weights = (run / "checkpoints/model.data-00000-of-00001").read_bytes()
+    recsys("index", run, "--recall", "0.9", cwd=tmp_path)
+    record = json.loads((run / "index.json").read_text(encoding="utf-8"))
+    assert record["settings"]["kind"].startswith("scann")
+    assert record["index"]["recall@10"] >= 0.85  # on the users it was not tuned on
+    assert record["exact"]["recall@10"] == 1
+
+    best = json.loads((run / "saved_model/1/assets.extra/expected.json").read_text(encoding="utf-8"))["users"][0]
+    user, gone = best["inputs"]["user_id"][0], best["items"][0]
+    assert gone in recsys("recommend", run, "--user", user, "-k", 3, cwd=tmp_path).stdout.split()
+    (tmp_path / "gone.txt").write_text(f"{gone}\n")
+    done = recsys("index", run, "--remove", "gone.txt", cwd=tmp_path)
+    assert str(run / "saved_model" / "2") in done.stdout
+    changed = json.loads((run / "saved_model/2/assets.extra/expected.json").read_text(encoding="utf-8"))["users"][0]
+    assert changed["items"][:5] == best["items"][1:6]
+    checked = recsys("serve-check", run / "saved_model" / "2", cwd=tmp_path)
+    assert verdicts(checked.stdout) == [("ok", check) for check in CHECKS]
+    assert (run / "checkpoints/model.data-00000-of-00001").read_bytes() == weights

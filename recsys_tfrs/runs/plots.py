@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # comparing runs needs no TensorFlow
     from recsys_tfrs.training.checkpoints import LoopState
 
 _MODEL, _BASELINE, _ORACLE = "#1f6f8b", "#b8c4cc", "#d9a441"
+_GREY = "#7d8b94"
 _SERIES = ("#1f6f8b", "#d9a441", "#a23b4a")
 
 
@@ -74,7 +75,7 @@ def plot_systems(panels: Sequence[Panel], baselines: Collection[str], path: Path
 
     Args:
       panels: from left to right; the first has every system, best first.
-      baselines: names of the systems that are drawn in grey.
+      baselines: names of the systems that are written and drawn in grey.
       path: of the picture.
     """
     names = list(next(iter(panels[0].series.values())))[::-1]
@@ -84,8 +85,7 @@ def plot_systems(panels: Sequence[Panel], baselines: Collection[str], path: Path
             for position, name in enumerate(names):
                 if name not in values:
                     continue
-                grey = not series and name in baselines
-                colour = "#7d8b94" if grey else _SERIES[number] if series else _MODEL
+                colour = _SERIES[number] if series else _GREY if name in baselines else _MODEL
                 axes.plot(values[name], position, "o", color=colour, ms=5)
                 if name in panel.intervals:
                     low, high = panel.intervals[name]
@@ -104,7 +104,10 @@ def plot_systems(panels: Sequence[Panel], baselines: Collection[str], path: Path
         axes.grid(axis="x", color="#e6e9eb")
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
-    figure.axes[0].set_yticks(range(len(names)), names)
+    first = figure.axes[0]
+    first.set_yticks(range(len(names)), names)
+    for label in first.get_yticklabels():
+        label.set_color(_GREY if label.get_text() in baselines else _MODEL)
     figure.savefig(path)
 
 

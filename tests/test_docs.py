@@ -134,6 +134,14 @@ def test_item2vec_explains_every_setting() -> None:
     assert re.findall(r"^\| `(\w+)` \|", table, flags=re.MULTILINE) == list(Config.model_fields)
 
 
+def test_deep_mf_explains_every_setting() -> None:
+    from recsys_tfrs.models.deep_mf import Config
+
+    table = page("deep_mf.md").split("## Settings")[1].split("## Errors")[0]
+    first_cells = re.findall(r"^\| (`.+?`) \|", table, flags=re.MULTILINE)
+    assert sorted(re.findall(r"`(\w+)`", " ".join(first_cells))) == sorted(Config.model_fields)
+
+
 def test_index_explains_every_setting_with_its_default() -> None:
     from recsys_tfrs.index.config import IndexConfig, UpperTreeConfig
 

@@ -170,7 +170,7 @@ class _Side:
         residuals = np.append(self._ratings.data - others[self._ratings.indices, 0], 0.0)
         columns = np.append(self._ratings.indices, len(others))
         for entities, length in self._blocks:
-            step = max(1, _BLOCK_NUMBERS // (width * max(length, width)))
+            step = max(1, _BLOCK_NUMBERS // (max(length, width) * width))
             for chosen in (entities[low : low + step] for low in range(0, len(entities), step)):
                 start = self._ratings.indptr[chosen]
                 count = self._ratings.indptr[chosen + 1] - start
@@ -179,9 +179,13 @@ class _Side:
                 block = features[columns[row]]  # [entities, length, width]
                 transposed = block.transpose(0, 2, 1)
                 error = residuals[row][..., None] - block @ prior[chosen][..., None]
-                gram = transposed @ block
-                gram[:, np.arange(width), np.arange(width)] += regularization * count[:, None] ** _COUNT_POWER
-                solved[chosen] = prior[chosen] + np.linalg.solve(gram, transposed @ error)[..., 0]
+                penalty = (regularization * count**_COUNT_POWER)[:, None, None]
+                if length < width:  # (F'F + p I)^-1 F' = F' (FF' + p I)^-1, the smaller system of the two
+                    kernel = block @ transposed + penalty * np.eye(length)
+                    change = transposed @ np.linalg.solve(kernel, error)
+                else:
+                    change = np.linalg.solve(transposed @ block + penalty * np.eye(width), transposed @ error)
+                solved[chosen] = prior[chosen] + change[..., 0]
         return solved
 
 

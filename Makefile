@@ -16,7 +16,7 @@ run_options = $(call option,--config,$(CONFIG)) $(call option,--out,$(OUT))
 python = "$(VENV)/bin/python"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train-retrieval train-mf train-deep-mf train-softmax train-item2vec compare export serve serve-check test test-slow lint format types notebooks check bench-retrieval bench-folding bench-sampled bench-serving doctor lock clean
+.PHONY: help setup train-retrieval train-mf train-deep-mf train-softmax train-sequential train-item2vec compare export serve serve-check test test-slow lint format types notebooks check bench-retrieval bench-folding bench-sampled bench-serving doctor lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -50,6 +50,9 @@ train-softmax: setup ## Train the softmax DNN (all train-... targets take DATASE
 
 compare: setup ## Train every family and baseline on one split and write one table (ARGS="--families two-tower,softmax")
 	@$(python) -m recsys_tfrs compare $(if $(findstring --families,$(ARGS)),,--families all) $(data_options) $(call option,--out,$(OUT)) $(ARGS)
+
+train-sequential: setup ## Train the GRU on what comes next (DATASET: also prepared sessions, or a log of your own)
+	@$(python) -m recsys_tfrs train gru $(data_options) $(run_options) $(ARGS)
 
 train-item2vec: setup ## Train item2vec on what occurs together (DATASET="lists:playlists.txt": lists of your own)
 	@$(python) -m recsys_tfrs train item2vec $(data_options) $(run_options) $(ARGS)

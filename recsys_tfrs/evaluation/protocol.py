@@ -110,6 +110,8 @@ def evaluate(
     max_users: int | None = None,
     seed: int = 0,
     batch_users: int | None = None,
+    rows_given: Rows | None = None,
+    catalogue: NDArray[np.bool_] | None = None,
 ) -> Evaluation:
     """Full-ranking evaluation over the whole catalogue.
 
@@ -127,6 +129,8 @@ def evaluate(
       max_users: see `choose_pairs`.
       seed: of the bootstrap and of the sample of users.
       batch_users: users scored at once; by default chosen by the size of the catalogue.
+      rows_given: what users had done before they asked, where that is not among `rows_train`; for slices.
+      catalogue: ``[num_items + 1]`` True where an item may be recommended, other targets being missed; None: all.
 
     Raises:
       SplitError: nothing is left to measure on.
@@ -138,10 +142,12 @@ def evaluate(
     if filter_seen:
         seen = build_histories(interactions, rows_train)
         ranking, kept = rank_filtered_and_kept(
-            scorer, users, items, seen=seen, num_items=num_items, batch_users=batch_users
+            scorer, users, items, seen=seen, num_items=num_items, batch_users=batch_users, catalogue=catalogue
         )
     else:
-        ranking = kept = rank(scorer, users, items, seen=None, num_items=num_items, batch_users=batch_users)
+        ranking = kept = rank(
+            scorer, users, items, seen=None, num_items=num_items, batch_users=batch_users, catalogue=catalogue
+        )
     item_counts = np.bincount(interactions.items[rows_train], minlength=num_items + 1)
     sums = user_sums(ranking)
     metrics = {**as_dict(sums), **list_metrics(ranking, item_counts)}
@@ -149,7 +155,7 @@ def evaluate(
         metrics=metrics,
         metrics_seen_kept=metrics if kept is ranking else _all_metrics(kept, item_counts),
         intervals=confidence_intervals(sums, seed=seed) if intervals else {},
-        slices=slice_accuracy(ranking, interactions, rows_train),
+        slices=slice_accuracy(ranking, interactions, rows_train, rows_given),
         identical_lists=identical_lists(kept),
         ranking=ranking,
         num_pairs=len(rows),

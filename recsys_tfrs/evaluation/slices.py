@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,9 @@ UNKNOWN_GROUP = "unknown"
 
 #: Training interactions of a user from which the next band begins.
 _ACTIVITY_BANDS = (0, 1, 5, 20, 100)
+
+#: Places in a session from which the next band begins.
+_POSITION_BANDS = (1, 2, 3, 4, 5, 6, 8, 11, 21)
 
 #: Share of training interactions held by all more popular items at which an item stops being head, then mid.
 _HEAD_SHARE, _MID_SHARE = 0.5, 0.8
@@ -47,17 +51,26 @@ class Grouping:
     codes: NDArray[np.int64]
 
 
-def slice_accuracy(ranking: Ranking, interactions: Interactions, rows_train: NDArray[np.int64]) -> SliceTable:
+def slice_accuracy(
+    ranking: Ranking,
+    interactions: Interactions,
+    rows_train: NDArray[np.int64],
+    rows_given: NDArray[np.int64] | None = None,
+) -> SliceTable:
     """``{slice: {group: {"num_pairs", "hit@10", "ndcg@10"}}}``, means per test pair; empty groups are left out.
 
     Slices: every categorical user column of at most `MAX_GROUPS` values, every numeric one by value or quartile;
     ``user_activity`` and ``user_warmth`` by the user's training interactions; ``item_popularity`` (head: the most
     popular items that hold half of the training interactions, mid: the next 30%, tail: the rest) and
-    ``item_warmth``. Warm means seen in training.
+    ``item_warmth``. Warm means seen in training. Of users who had done something before they asked that is not in
+    training, `rows_given`, also ``session_position``: the place of what is predicted in the session.
     """
     values = {"hit@10": hit(ranking, 10), "ndcg@10": ndcg(ranking, 10)}
     table: SliceTable = {}
-    for grouping in groupings(interactions, rows_train):
+    found = groupings(interactions, rows_train)
+    if rows_given is not None and len(rows_given):
+        found = chain(found, [_by_position(interactions, rows_given)])
+    for grouping in found:
         code = grouping.codes[ranking.users if grouping.of_users else ranking.items]
         sizes = np.bincount(code, minlength=len(grouping.labels))
         sums = {name: np.bincount(code, weights=value, minlength=len(sizes)) for name, value in values.items()}
@@ -82,6 +95,13 @@ def groupings(interactions: Interactions, rows_train: NDArray[np.int64]) -> Iter
     yield Grouping("user_warmth", True, ["cold", "warm"], (user_counts > 0).astype(np.int64))
     yield Grouping("item_popularity", False, ["head", "mid", "tail"], popularity_buckets(item_counts))
     yield Grouping("item_warmth", False, ["cold", "warm"], (item_counts > 0).astype(np.int64))
+
+
+def _by_position(interactions: Interactions, rows_given: NDArray[np.int64]) -> Grouping:
+    """Users by the place of the item that comes after what they are known by."""
+    given = np.bincount(interactions.users[rows_given], minlength=interactions.num_users + 1)
+    bands = np.searchsorted(_POSITION_BANDS, given + 1, side="right") - 1
+    return Grouping("session_position", True, _band_labels(_POSITION_BANDS), bands)
 
 
 def popularity_buckets(item_counts: NDArray[np.int64]) -> NDArray[np.int64]:

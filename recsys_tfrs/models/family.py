@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from recsys_tfrs.config import Section
 
 #: What one row of a training batch is.
-BatchesOf = Literal["users", "interactions", "pairs"]
+BatchesOf = Literal["users", "interactions", "pairs", "sequences"]
 
 FamilyConfigT = TypeVar("FamilyConfigT", bound="FamilyConfig")
 
@@ -19,8 +19,8 @@ class FamilyConfig(Section):
     """Base of every family's ``model`` section.
 
     Attributes:
-      batches_of: what one row of a training batch is: a user with all of his items, an interaction, or an item with
-        its context.
+      batches_of: what one row of a training batch is: a user with all of his items, an interaction, an item with its
+        context, or a sequence.
     """
 
     batches_of: ClassVar[BatchesOf] = "users"

@@ -12,7 +12,14 @@ from recsys_tfrs.errors import UsageError
 #: A module has `Config`, a `recsys_tfrs.models.family.FamilyConfig`, and `build`, which makes an untrained
 #: `recsys_tfrs.models.retriever.Retriever`. `TRAINING`, where a module has it, holds the family's own defaults of the
 #: ``training`` section.
-FAMILIES = {"mf": "mf", "deep-mf": "deep_mf", "two-tower": "two_tower", "softmax": "softmax", "item2vec": "item2vec"}
+FAMILIES = {
+    "mf": "mf",
+    "deep-mf": "deep_mf",
+    "two-tower": "two_tower",
+    "softmax": "softmax",
+    "item2vec": "item2vec",
+    "gru": "gru",
+}
 
 
 def family_module(family: str) -> ModuleType:

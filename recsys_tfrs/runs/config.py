@@ -69,6 +69,11 @@ class EvaluationConfig(Section):
         description="What the model is compared with; auto: popularity, item_knn, ease and ials, and biased_mf beside "
         "a model that is chosen by how well it predicts ratings.",
     )
+    seen: Literal["auto", "filtered", "kept"] = Field(
+        "auto",
+        description="Whether items a user has seen are candidates: kept or filtered; auto: kept under the sessions "
+        "split, where what was clicked is often clicked again, and filtered under the others.",
+    )
     max_users: int | None = Field(None, ge=1, description="Measure on a sample of this many test users.")
     max_validation_users: int = Field(10_000, ge=1, description="Validation users looked at while training.")
 
@@ -86,6 +91,18 @@ class RunConfig(Section):
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     index: IndexConfig = IndexConfig()
+
+    @property
+    def of_sessions(self) -> bool:
+        """Whether what comes next in a session is predicted."""
+        return self.split.method == SplitMethod.SESSIONS.value
+
+    @property
+    def filters_seen(self) -> bool:
+        """Whether what a user is known to have done is no candidate."""
+        if self.evaluation.seen != "auto":
+            return self.evaluation.seen == "filtered"
+        return not self.of_sessions
 
     @property
     def pairs(self) -> Literal["all", "warm"]:

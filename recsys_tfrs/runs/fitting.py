@@ -72,7 +72,7 @@ def fit_run(prepared: Prepared, work: Path, console: Console) -> Fitted:
 
 
 def validator(prepared: Prepared, model: tf.keras.Model) -> Callable[[], dict[str, float]]:
-    """Measure the present weights on the validation part, full ranking, seen items filtered."""
+    """Measure the present weights on the validation part by full ranking, as the test part will be."""
     interactions, split, evaluation = prepared.interactions, prepared.split, prepared.config.evaluation
     rows = choose_pairs(
         interactions,
@@ -84,8 +84,15 @@ def validator(prepared: Prepared, model: tf.keras.Model) -> Callable[[], dict[st
     users, items = interactions.users[rows], interactions.items[rows]
 
     def validate() -> dict[str, float]:
-        scorer = prepared.scorer(model, prepared.selection_train, split.validation)
-        ranking = rank(scorer, users, items, seen=prepared.selection_train, num_items=interactions.num_items)
+        scorer = prepared.scorer(model, prepared.selection_known, split.validation)
+        ranking = rank(
+            scorer,
+            users,
+            items,
+            seen=prepared.selection_known if prepared.config.filters_seen else None,
+            num_items=interactions.num_items,
+            catalogue=prepared.catalogue(prepared.selection_train),
+        )
         return accuracy(ranking) | rating_metrics(prepared, model, rows, prepared.selection_train)
 
     return validate

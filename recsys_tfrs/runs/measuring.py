@@ -104,6 +104,9 @@ def measure(prepared: Prepared, scorer: Scorer, pairs: Pairs | None = None) -> E
         prepared.split.test,
         pairs=pairs or prepared.config.pairs,
         max_users=prepared.config.evaluation.max_users,
+        filter_seen=prepared.config.filters_seen,
+        rows_given=prepared.split.given,
+        catalogue=prepared.catalogue(prepared.train),
     )
 
 

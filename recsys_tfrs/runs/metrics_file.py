@@ -19,6 +19,9 @@ class TrainingFigures(Section):
 
     seconds: float = Field(description="Wall time of selection and refit, validation included.")
     examples_per_second: float = Field(description="Interactions per second of training steps, validation left out.")
+    events_per_second: float = Field(
+        0.0, description="The same, under the name that papers on sessions use: items predicted per second of training."
+    )
     validated: dict[str, float] = Field(description="Best validation metric of each variant tried; the best is kept.")
     epochs: int = Field(description="Passes over the training rows in the final fit.")
 
@@ -64,6 +67,11 @@ class RunMetrics(Section):
     metrics: Figures = Field(description="The model, seen items filtered.")
     metrics_seen_kept: Figures = Field(description="The model, nothing filtered, as the TFRS tutorials measure.")
     metrics_all_pairs: Figures = Field(description="The model on all test rows, cold users and items included.")
+    next_item: dict[str, Figures] = Field(
+        {},
+        description="`recall@20` and `mrr@20` of `metrics`, each target alone, by rule on equal scores: `expected`, "
+        "`standard` (the target first among its equals), `conservative` (last).",
+    )
     identical_lists: float = Field(
         description="Share of test users who get the commonest list of ten, nothing filtered; near 1: collapsed."
     )

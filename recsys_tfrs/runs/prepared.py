@@ -13,8 +13,9 @@ from recsys_tfrs import runtime
 from recsys_tfrs.baselines.tuning import baseline_names
 from recsys_tfrs.data.histories import Histories, build_histories
 from recsys_tfrs.data.interactions import Interactions
+from recsys_tfrs.data.sessions import split_interactions
 from recsys_tfrs.data.sources import AUTO, load
-from recsys_tfrs.data.splits import Split, make_split
+from recsys_tfrs.data.splits import Split
 from recsys_tfrs.features.preprocessing import context_columns
 from recsys_tfrs.models.registry import family_module
 from recsys_tfrs.models.scoring import RetrievalModel, RetrievalScorer, asking_rows
@@ -22,7 +23,11 @@ from recsys_tfrs.objectives.memory import check_full_softmax_fits
 from recsys_tfrs.runs.config import RunConfig
 from recsys_tfrs.training.fit import Batches, largest_table, make_optimizer
 from recsys_tfrs.training.pairs import pair_batches
-from recsys_tfrs.training.pipeline import InteractionBatches, UserBatches, user_batches
+from recsys_tfrs.training.pipeline import InteractionBatches, user_batches
+from recsys_tfrs.training.sequences import next_item_batches
+
+#: Baselines that can be asked with a session they were not fitted on.
+_SESSION_BASELINES = ("popularity",)
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,25 @@ class Prepared:
         """Rows to fit on while selecting, by user."""
         return build_histories(self.interactions, self.split.selection_train)
 
+    @cached_property
+    def known(self) -> Histories:
+        """What is known of each user when the test part is asked for."""
+        return build_histories(self.interactions, self.split.known)
+
+    @cached_property
+    def selection_known(self) -> Histories:
+        """What is known of each user when the validation part is asked for."""
+        return build_histories(self.interactions, self.split.selection_known)
+
+    def catalogue(self, histories: Histories) -> NDArray[np.bool_] | None:
+        """``[num_items + 1]`` True for the candidates of a model trained on `histories`; None: all items.
+
+        Under the sessions split these are the items it was trained on, so that any other target is missed.
+        """
+        if not self.config.of_sessions:
+            return None
+        return np.bincount(histories.items, minlength=self.interactions.num_items + 1) > 0
+
     def variants(self) -> dict[str, Prepared]:
         """The same with each of the family's settings that validation chooses from, by name."""
         models = self.config.model.variants(has_times=self.interactions.is_ordered)
@@ -63,8 +87,8 @@ class Prepared:
         module = family_module(config.family)
         model = module.build(config.model, config.features, self.interactions, histories, config.seed)
         batches = self.batches(histories)
-        if model.scores_catalogue and isinstance(batches, UserBatches):
-            check_full_softmax_fits(batches.queries_per_batch, self.interactions.num_items, runtime.memory_bytes())
+        if model.scores_catalogue and (queries := getattr(batches, "queries_per_batch", None)):
+            check_full_softmax_fits(queries, self.interactions.num_items, runtime.memory_bytes())
         steps = None if config.training.learning_rate_decay == "none" else batches.steps_per_epoch
         optimizer = make_optimizer(config.training, steps, largest_table(model))
         model.compile(optimizer=optimizer, jit_compile=config.training.jit_compile)
@@ -79,6 +103,10 @@ class Prepared:
         if kind == "pairs":
             return pair_batches(
                 histories, batch_size=config.training.batch_size, seed=config.seed, **config.model.pairs()
+            )
+        if kind == "sequences":
+            return next_item_batches(
+                histories, batch_size=config.training.batch_size, seed=config.seed, **config.model.sequences()
             )
         return user_batches(
             histories,
@@ -99,7 +127,7 @@ def prepare(config: RunConfig) -> Prepared:
       DataError: the data cannot be read or split.
     """
     interactions = load(config.data.request())
-    split = make_split(
+    interactions, split = split_interactions(
         interactions,
         config.split.method,
         test_fraction=config.split.test_fraction,
@@ -108,10 +136,14 @@ def prepare(config: RunConfig) -> Prepared:
     )
     if config.data.dataset == AUTO:
         config = config.model_copy(update={"data": config.data.model_copy(update={"dataset": interactions.name})})
+    if split.name != config.split.method:  # test cases decide how data that come with them are split
+        config = config.model_copy(update={"split": config.split.model_copy(update={"method": split.name})})
     config = config.model_copy(update={"model": config.model.settled(interactions.ratings)})
     if config.training.metric == AUTO:
         training = config.training.model_copy(update={"metric": config.model.validation_metric})
         config = config.model_copy(update={"training": training})
     baselines = baseline_names(config.evaluation.baselines, config.training.metric)
+    if config.of_sessions:  # the others know whom they were fitted on, and no session to be continued is among them
+        baselines = [name for name in baselines if name in _SESSION_BASELINES]
     config = config.model_copy(update={"evaluation": config.evaluation.model_copy(update={"baselines": baselines})})
     return Prepared(config, interactions, split)

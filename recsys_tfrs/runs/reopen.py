@@ -38,7 +38,7 @@ class Reopened:
     @cached_property
     def scorer(self) -> RetrievalScorer:
         """The model with the users' training histories."""
-        return self.prepared.scorer(self.model, self.prepared.train, self.prepared.split.test)
+        return self.prepared.scorer(self.model, self.prepared.known, self.prepared.split.test)
 
 
 def reopen(path: Path) -> Reopened:

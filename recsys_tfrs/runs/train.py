@@ -9,6 +9,7 @@ from rich.console import Console
 from recsys_tfrs import runtime
 from recsys_tfrs.config import to_toml
 from recsys_tfrs.errors import RunError
+from recsys_tfrs.evaluation.tie_rules import by_tie_rule
 from recsys_tfrs.files import write_atomically
 from recsys_tfrs.runs import display
 from recsys_tfrs.runs.config import RunConfig
@@ -45,7 +46,7 @@ def train(config: RunConfig, folder: RunFolder, console: Console) -> Path:
     display.print_data(console, prepared)
     fitted = fit_run(prepared, folder.work, console)
     prepared = fitted.prepared
-    scorer = prepared.scorer(fitted.model, prepared.train, prepared.split.test)
+    scorer = prepared.scorer(fitted.model, prepared.known, prepared.split.test)
     with console.status("tuning the baselines on validation and measuring") as status:
         measured = measure_all(prepared, fitted.model, scorer, status.update)
     with console.status("building the index and exporting"):
@@ -100,6 +101,7 @@ def _metrics(prepared: Prepared, fitted: Fitted, measured: Measured, index_figur
         metrics=figures,
         metrics_seen_kept=measured.model.metrics_seen_kept,
         metrics_all_pairs=measured.model_all_pairs.metrics,
+        next_item=by_tie_rule(measured.model.ranking),
         identical_lists=measured.model.identical_lists,
         intervals={name: (low, high) for name, (low, high) in intervals.items()},
         baselines=measured.baseline_figures(),
@@ -113,6 +115,7 @@ def _metrics(prepared: Prepared, fitted: Fitted, measured: Measured, index_figur
             seconds=fitted.seconds,
             examples_per_second=timed.examples / timed.seconds if timed.seconds else 0.0,
             validated=fitted.validated,
+            events_per_second=timed.examples / timed.seconds if timed.seconds else 0.0,
             epochs=fitted.final.epoch if fitted.final is not fitted.selection else fitted.selection.best_epoch,
         ),
         query_ms=measured.query_ms[MODEL],

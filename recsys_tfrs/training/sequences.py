@@ -18,14 +18,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
 from recsys_tfrs.data.histories import Histories
-from recsys_tfrs.errors import DataError
+from recsys_tfrs.training.pieces import Pieces, pieces
 from recsys_tfrs.training.pipeline import permuted
 
 #: Lengths up to this have a bucket each; beyond, one bucket spans lengths that differ by an eighth.
@@ -63,58 +63,6 @@ class NextItemBatches(Protocol):
 
     def dataset(self, first_step: int = 0) -> tf.data.Dataset:
         """Endless batches from a global step on."""
-
-
-@dataclass(frozen=True)
-class Pieces:
-    """Stretches of histories, each an input and its target after the other.
-
-    Attributes:
-      histories: what they are stretches of.
-      starts: ``[num_pieces]`` position of the first input in ``histories.items``.
-      sizes: ``[num_pieces]`` targets of each.
-    """
-
-    histories: Histories
-    starts: NDArray[np.int64]
-    sizes: NDArray[np.int64]
-
-    @property
-    def num_targets(self) -> int:
-        """Targets of all pieces."""
-        return int(self.sizes.sum())
-
-    def by_size(self) -> Pieces:
-        """The same, shortest first."""
-        order = np.argsort(self.sizes, kind="stable")
-        return Pieces(self.histories, self.starts[order], self.sizes[order])
-
-
-def pieces(histories: Histories, max_length: int | None = None) -> Pieces:
-    """Every history of two items or more, cut from its end into pieces of at most `max_length` targets.
-
-    Every item but the first of a history is a target exactly once. The first target of a piece that is not the first is
-    predicted from one item alone.
-
-    Raises:
-      DataError: no history holds two items.
-    """
-    sizes = np.maximum(histories.lengths - 1, 0)
-    if not sizes.any():
-        raise DataError(
-            f"None of the {np.count_nonzero(histories.lengths):,} sequences to train on holds two items, so no item "
-            "comes next: check which column is the user or session, or bring longer ones."
-        )
-    starts = histories.offsets[:-1][sizes > 0]
-    sizes = sizes[sizes > 0]
-    if max_length is None:
-        return Pieces(histories, starts, sizes)
-    count = -(-sizes // max_length)
-    owner = np.repeat(np.arange(len(sizes)), count)
-    place = np.arange(len(owner)) - np.repeat(np.cumsum(count) - count, count)
-    first_size = sizes - (count - 1) * max_length
-    offset = np.where(place > 0, first_size[owner] + (place - 1) * max_length, 0)
-    return Pieces(histories, starts[owner] + offset, np.where(place > 0, max_length, first_size[owner]))
 
 
 @dataclass(frozen=True)
@@ -191,11 +139,27 @@ def sequence_batches(histories: Histories, *, batch_size: int, max_length: int, 
     # One bucket for each power of 9/8.
     grown = _EXACT_LENGTHS + np.ceil(np.log(np.maximum(cut.sizes, _EXACT_LENGTHS) / _EXACT_LENGTHS) / np.log(1.125))
     code = np.where(cut.sizes <= _EXACT_LENGTHS, cut.sizes, grown)
-    first = np.flatnonzero(np.append(True, code[1:] != code[:-1]))
+    first = _filled(np.flatnonzero(np.append(True, code[1:] != code[:-1])), np.cumsum(cut.sizes), batch_size)
     size = np.diff(np.append(first, len(code)))
     width = cut.sizes[first + size - 1]
     steps = -(-size // np.maximum(1, batch_size // width))
     return SequenceBatches(cut, first, size, -(-size // steps), width, seed)
+
+
+def _filled(first: NDArray[np.int64], targets: NDArray[np.int64], batch_size: int) -> NDArray[np.int64]:
+    """The beginnings of buckets, without those of buckets that would not fill a batch: they join the one before.
+
+    Args:
+      first: ``[num_buckets]`` where the pieces of each begin.
+      targets: ``[num_pieces]`` of each piece and all before it.
+      batch_size: targets of a batch.
+    """
+    before = np.where(first > 0, targets[first - 1], 0)
+    kept = [0]
+    for bucket in range(1, len(first)):
+        if before[bucket] - before[kept[-1]] >= batch_size and targets[-1] - before[bucket] >= batch_size:
+            kept.append(bucket)
+    return first[kept]
 
 
 @dataclass(frozen=True)
@@ -357,12 +321,34 @@ def window_batches(histories: Histories, *, batch_size: int, window: int, seed: 
     return WindowBatches(whole, min(batch_size, whole.num_targets), window, seed)
 
 
+def next_item_batches(
+    histories: Histories,
+    *,
+    batch_size: int,
+    seed: int,
+    examples: Literal["sequences", "session-parallel", "windows"],
+    max_length: int,
+    rows: int,
+    window: int,
+) -> NextItemBatches:
+    """Batches in the layout called `examples`; each layout takes of the other arguments what it needs.
+
+    Raises:
+      DataError: no sequence holds two items.
+    """
+    if examples == "session-parallel":
+        return session_parallel_batches(histories, batch_size=batch_size, rows=rows, seed=seed)
+    if examples == "windows":
+        return window_batches(histories, batch_size=batch_size, window=window, seed=seed)
+    return sequence_batches(histories, batch_size=batch_size, max_length=max_length, seed=seed)
+
+
 def _columns(histories: Histories) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], Batch]:
     """A function of where the inputs stand, which of them count, and which are followed by a target."""
     # One more item stands for what follows the last input.
     tables: dict[str, tuple[Any, int]] = {
-        "inputs": (np.append(histories.items, 0), 0),
-        "targets": (np.append(histories.items, 0), 1),
+        "inputs": (np.append(histories.items, np.int32(0)), 0),
+        "targets": (np.append(histories.items, np.int32(0)), 1),
     }
     if histories.weights is not None:
         tables["weights"] = (np.append(histories.weights, np.float32(0)), 1)

@@ -140,7 +140,7 @@ def samples(prepared: Prepared, ranking: Ranking) -> Sequence[tuple[str, list[st
     rows = []
     for position in sample_users(ranking):
         user = int(ranking.list_users[position])
-        last = prepared.train.of(user)[-_LAST_SEEN:][::-1]
+        last = prepared.known.of(user)[-_LAST_SEEN:][::-1]
         best = ranking.top_items[position][:_RECOMMENDED]
         rows.append((str(data.user_ids[user]), [str(titles[i]) for i in last], [str(titles[i]) for i in best if i]))
     return rows

@@ -169,20 +169,36 @@ def compare(runs: tuple[Path, ...], families: str | None, out: Path | None, **gi
 
 @cli.command()
 @click.argument("run", required=False, type=click.Path(path_type=Path))
-@click.option("--user", "user_id", required=True, help="Id as in the data; an unknown one gets what suits anyone.")
+@click.option("--user", "user_id", help="Id as in the data; an unknown one gets what suits anyone.")
+@click.option("--history", help='Ids of items, oldest first: "id id id", or separated by commas; without a user.')
+@click.option("--keep-seen", is_flag=True, help="What was done before may be recommended again.")
 @click.option("-k", "k", type=click.IntRange(min=1), default=10, show_default=True, help="Items to recommend.")
 @click.option("--endpoint", metavar="URL", help="Ask a server, http://HOST:PORT or grpc://HOST:PORT, instead of a RUN.")
 @click.option("--name", default="retrieval", show_default=True, help="Of the model on that server.")
-def recommend(run: Path | None, user_id: str, k: int, endpoint: str | None, name: str) -> None:
-    """Recommend items to a user with the exported model of RUN, or of a server."""
+def recommend(
+    run: Path | None,
+    user_id: str | None,
+    history: str | None,
+    keep_seen: bool,
+    k: int,
+    endpoint: str | None,
+    name: str,
+) -> None:
+    """Recommend items to a user, or after a history of items, with the exported model of RUN, or of a server."""
     if (run is None) == (endpoint is None):
         raise click.UsageError("Name a RUN or an --endpoint.")
-    from recsys_tfrs.runs.recommend import recommend_from, recommend_to
+    if (user_id is None) == (history is None):
+        raise click.UsageError("Name a --user or a --history.")
+    from recsys_tfrs.runs.recommend import Asked, recommend_from, recommend_to
 
+    if history is None:
+        asked = Asked(user_id or "", keep_seen=keep_seen)
+    else:
+        asked = Asked.of_history(history, keep_seen=keep_seen)
     if endpoint is not None:
-        recommend_from(endpoint, name, user_id, k, _console())
+        recommend_from(endpoint, name, asked, k, _console())
     elif run is not None:
-        recommend_to(run, user_id, k, _console())
+        recommend_to(run, asked, k, _console())
 
 
 @cli.command()

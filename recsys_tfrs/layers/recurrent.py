@@ -127,6 +127,35 @@ class RecurrentTower(tf.keras.layers.Layer):
                 entering = _dropped(entering, self._dropout, seed, _STATE_SALT + number)
         return States(of_layers, entering)
 
+    @property
+    def state_size(self) -> int:
+        """Numbers in the states of all layers of one sequence."""
+        return sum(layer.units for layer in self.layers)
+
+    def step(
+        self, ids: tf.Tensor, vectors: tf.Tensor | None, state: tf.Tensor, unknown: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """One item more.
+
+        Args:
+          ids: ``[batch]`` of the items' id vocabulary.
+          vectors: ``[batch, dim]`` of the items, where they are tied.
+          state: ``[batch, state_size]`` states of all layers, side by side; zeros before the first item.
+          unknown: ``[batch]`` whether the unknown item is read instead.
+
+        Returns:
+          ``[batch, state_size]`` and ``[batch, units]`` of the last layer.
+        """
+        entering = self._entering(ids, vectors, unknown, None)
+        after = []
+        for layer, before in zip(
+            self.layers, tf.split(state, [layer.units for layer in self.layers], axis=1), strict=True
+        ):
+            products = entering if isinstance(layer, OneHotGRU) else tf.matmul(entering, layer.kernel)
+            entering = layer.step(products, before)
+            after.append(entering)
+        return tf.concat(after, axis=1), entering
+
     def queries(self, states: tf.Tensor) -> tf.Tensor:
         """``[batch, dim]`` (``[batch, dim + 1]`` with a constant) from ``[batch, units]`` states of the last layer."""
         query = self.project(states)

@@ -234,6 +234,35 @@ class GRUModel(Retriever):
         )
         return self.query_tower.queries(tf.gather(tf.transpose(states.last, [1, 0, 2]), lengths - 1, batch_dims=1))
 
+    def step(self, items: tf.Tensor, state: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """One more item of a live session.
+
+        An item that says nothing leaves the state as it is; at the start of a session it stands for the unknown item,
+        as an empty history does. Ratings are not told here.
+
+        Args:
+          items: ``[batch]`` internal item ids.
+          state: ``[batch, state_size]`` what the step before returned; zeros at the start.
+
+        Returns:
+          ``[batch, state_size]``, and ``[batch, dim]`` query vectors.
+        """
+        items = tf.where(items < len(self._says), items, 0)
+        says = tf.gather(self._says, items)
+        vectors = None
+        if self._config.input == "tied":
+            vectors = self.candidate_tower.read(self.data.encoded_items(items))
+        after, last = self.query_tower.step(tf.gather(self.data.item_table[ITEM_ID], items), vectors, state, ~says)
+        starts = tf.reduce_all(state == 0, axis=1)
+        read = (says | starts)[:, None]
+        before = state[:, -last.shape[1] :]
+        return tf.where(read, after, state), self.query_tower.queries(tf.where(read, last, before))
+
+    @property
+    def state_size(self) -> int:
+        """Numbers that a live session carries from step to step."""
+        return self.query_tower.state_size
+
     def candidate_vectors(self) -> tf.Tensor:
         """``[num_items + 1, dim]`` vectors of the whole catalogue by internal id; row 0 is padding."""
         return self.candidate_tower.catalogue()

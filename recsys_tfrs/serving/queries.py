@@ -178,6 +178,17 @@ class Queries:
         vectors = self._model.encoded_query_vectors(query.encoded, *query.history, query.context)
         return tf.cast(vectors, tf.float32)
 
+    @property
+    def state_size(self) -> int:
+        """Numbers that a live session carries from item to item; 0 where the model reads histories whole."""
+        return int(getattr(self._model, "state_size", 0))
+
+    @_shared
+    def step(self, item_ids: tf.Tensor, state: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """``[batch, state_size]`` state and ``[batch, dim]`` query vectors after one more item, ``[batch]`` strings."""
+        after, vectors = self._model.step(self.items.ids.position(item_ids), state)  # type: ignore[attr-defined]
+        return after, tf.cast(vectors, tf.float32)
+
     @_shared
     def encoded_items(self, item_ids: tf.Tensor, raw: Tensors) -> Tensors:
         """Item columns as the candidate tower takes them, from ``[batch]`` external ids and columns by name."""

@@ -18,6 +18,7 @@ from recsys_tfrs.serving.inputs import Input, Tensors, signature
 from recsys_tfrs.serving.queries import Queries, Query, ServableModel
 
 HISTORY, HISTORY_RATING, K, EXCLUDE, EXCLUDE_HISTORY = "history", "history_rating", "k", "exclude", "exclude_history"
+STATE = "state"
 _RESERVED = (USER_ID, ITEM_ID, HISTORY, HISTORY_RATING, K, EXCLUDE, EXCLUDE_HISTORY)
 
 
@@ -80,7 +81,12 @@ class RetrievalSignatures(tf.Module):
             *self._filters.inputs.values(),
         ]
         some, none = frozenset, frozenset[str]()
+        live = {}
+        if self._queries.state_size:
+            step = [Input(ITEM_ID, tf.string, 1, ""), Input(STATE, tf.float32, 2, 0.0)]
+            live["recommend_step"] = signature(self.recommend_step, step, some([ITEM_ID]))
         return {
+            **live,
             "serving_default": signature(self.recommend, [*query, *limits], none),
             "recommend_user": signature(self.recommend_user, [user], some([USER_ID])),
             "recommend_history": signature(self.recommend_history, history[:1], some([HISTORY])),
@@ -125,6 +131,26 @@ class RetrievalSignatures(tf.Module):
         query = self._query({USER_ID: tf.fill([rows], ""), HISTORY: history, **columns})
         vectors = self._queries.query_vectors(query)
         return self._search(query.users, vectors, self._default_lengths(history), query.seen)
+
+    def recommend_step(self, inputs: Tensors) -> Tensors:
+        """What comes next in a live session, at the cost of one step.
+
+        Args:
+          inputs: ``item_id`` ``[batch]``, what has just been done; ``state`` ``[batch, any]`` what the step before
+            returned, or a single 0 at the start.
+
+        Returns:
+          As `recommend`, the default number, nothing left out; ``state`` for the next step.
+        """
+        item_ids = inputs[ITEM_ID]
+        rows = tf.shape(item_ids)[0]
+        before = inputs[STATE] + tf.zeros([1, self._queries.state_size])  # a single 0 becomes as many as there are
+        state, vectors = self._queries.step(item_ids, before)
+        found = self._search(
+            tf.zeros([rows], tf.int32), vectors, self._default_lengths(item_ids), tf.zeros([rows, 0], tf.int32)
+        )
+        del found["user_known"]
+        return {**found, STATE: state}
 
     def embed_query(self, inputs: Tensors) -> Tensors:
         """``embedding`` ``[batch, dim]`` of whoever a request describes."""

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import math
 from dataclasses import replace
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
+import pytest
 import tensorflow as tf
 from contracts.model_contract import ModelContract, Way
-from contracts.tiny_data import all_rows, checkerboard, interactions_of
+from contracts.tiny_data import all_rows, checkerboard, interactions_of, random_interactions
+from rich.console import Console
 
 from recsys_tfrs.data.histories import Histories, build_histories
 from recsys_tfrs.data.interactions import Interactions
@@ -17,6 +21,13 @@ from recsys_tfrs.data.simulated import load_simulated, popularity_bound
 from recsys_tfrs.data.splits import make_split
 from recsys_tfrs.evaluation.metrics import accuracy
 from recsys_tfrs.features.config import FeaturesConfig
+from recsys_tfrs.index.chooser import build_index
+from recsys_tfrs.index.config import IndexConfig
+from recsys_tfrs.models import gru
+from recsys_tfrs.models.gru import Config, GRUModel
+from recsys_tfrs.serving.export import export_retrieval
+from recsys_tfrs.training.config import TrainingConfig
+from recsys_tfrs.training.fit import Phase, fit, make_optimizer
 from recsys_tfrs.training.sequences import NextItemBatches, next_item_batches
 
 
@@ -95,3 +106,162 @@ class TestContract(ModelContract):
         honest, leaking = hits
         assert chance - 3 * error < honest < bound + 3 * error
         assert leaking > bound + 3 * error
+
+
+def built(data: Interactions | None = None, histories: Histories | None = None, **settings: object) -> GRUModel:
+    data = data or random_interactions(12, 9, 60)
+    config = Config(**{"dim": 4, "units": [6], **settings})
+    return gru.build(config, FeaturesConfig(min_frequency=1), data, histories or all_rows(data), seed=1)
+
+
+def ragged(*rows: list[int]) -> tf.RaggedTensor:
+    flat = [item for row in rows for item in row]
+    return tf.RaggedTensor.from_row_lengths(tf.constant(flat, tf.int32), [len(row) for row in rows])
+
+
+def batch_of(inputs: list[list[int]], targets: list[list[int]], **more: object) -> dict[str, tf.Tensor]:
+    """Rows as they are read, laid out times first."""
+    made = {"inputs": tf.transpose(inputs), "targets": tf.transpose(targets), "seed": tf.constant([1, 2])}
+    return made | {name: tf.transpose(values) for name, values in more.items()}
+
+
+def test_the_loss_is_the_cross_entropy_of_what_came_next() -> None:
+    """Two sequences, 3 5 1 and 4 2, by the queries of what had come before each target."""
+    model = built(features_free(), rating_input=False)
+    loss = model.compute_loss(batch_of([[3, 5], [4, 0]], [[5, 1], [2, 0]], weights=[[1.0, 3.0], [0.5, 9.0]]))
+    queries = model.query_vectors(tf.zeros([3], tf.int32), ragged([3], [3, 5], [4])).numpy().astype(np.float64)
+    scores = queries @ model.candidate_vectors().numpy()[1:].T / model._config.temperature
+    losses = np.log(np.exp(scores).sum(1)) - scores[range(3), [4, 0, 1]]
+    np.testing.assert_allclose(loss, np.average(losses, weights=[1.0, 3.0, 0.5]), rtol=1e-4)
+
+
+def features_free() -> Interactions:
+    return random_interactions(12, 9, 60, features=False)
+
+
+@pytest.mark.parametrize("settings", [{}, {"input": "embedding", "units": [6, 5]}, {"input": "one-hot"}])
+def test_a_live_session_is_the_history_item_by_item(settings: dict[str, object]) -> None:
+    """Item 7 is unknown to training and says nothing, unless its columns speak for it."""
+    for data in (features_free(), random_interactions(12, 9, 60)):
+        histories = build_histories(data, np.flatnonzero(data.items != 7))
+        model = built(data, histories, rating_input=False, **settings)
+        state = tf.zeros([2, model.state_size])
+        rows = [[3, 1, 7, 2], [7, 7, 4, 4]]
+        for time in range(4):
+            state, queries = model.step(tf.constant([row[time] for row in rows]), state)
+            whole = model.query_vectors(tf.zeros([2], tf.int32), ragged(*[row[: time + 1] for row in rows]))
+            # A session that began with the unknown item goes on from there; a history with others leaves it out.
+            same = slice(None) if time < 2 or (model.candidate_tower.has_columns and not settings) else slice(1)
+            np.testing.assert_allclose(queries[same], whole[same], atol=1e-6)
+
+
+def test_items_that_say_nothing_are_left_out_of_a_history() -> None:
+    data = features_free()
+    model = built(data, build_histories(data, np.flatnonzero(data.items != 7)))
+    found = model.query_vectors(tf.zeros([4], tf.int32), ragged([3, 7, 7, 1], [3, 1], [7], [])).numpy()
+    np.testing.assert_allclose(found[0], found[1], atol=1e-6)
+    np.testing.assert_allclose(found[2], found[3], atol=1e-6)
+    assert np.abs(found[0] - found[2]).max() > 1e-3
+
+
+def test_order_and_repetition_matter() -> None:
+    found = built().query_vectors(tf.zeros([3], tf.int32), ragged([1, 2, 3], [3, 2, 1], [1, 2, 3, 3])).numpy()
+    assert np.abs(found[0] - found[1]).max() > 1e-3
+    assert np.abs(found[0] - found[2]).max() > 1e-3
+
+
+def test_ten_thousand_clicks_are_read_by_their_newest() -> None:
+    model = built(max_length=20)
+    many = np.random.default_rng(0).integers(1, 10, 10_000).tolist()
+    found = model.query_vectors(tf.zeros([2], tf.int32), ragged(many, many[-20:])).numpy()
+    np.testing.assert_allclose(found[0], found[1], atol=1e-6)
+
+
+def test_ratings_are_read() -> None:
+    model = built()
+    model.query_tower.rating.assign(tf.ones([4]))
+    asked = (tf.zeros([2], tf.int32), ragged([1, 2], [1, 2]))
+    rated = tf.RaggedTensor.from_row_lengths(tf.constant([5.0, 1.0, 1.0, 5.0]), [2, 2])
+    found = model.query_vectors(*asked, rated).numpy()
+    assert np.abs(found[0] - found[1]).max() > 1e-3
+    mean = rated.with_flat_values(tf.fill([4], model.data.rating_mean))
+    np.testing.assert_allclose(model.query_vectors(*asked), model.query_vectors(*asked, mean), atol=1e-6)
+
+
+def test_the_state_of_parallel_sessions_is_carried_and_emptied() -> None:
+    """Two batches of one step each are one batch of two steps; a start forgets."""
+    settings = {"examples": "session-parallel", "rows": 2, "dropout": 0.0, "unknown_rate": 0.0, "rating_input": False}
+    model = built(features_free(), **settings)
+    inputs, targets = [[3, 5], [4, 2]], [[5, 1], [2, 8]]
+    starts = [[True, False], [True, True]]
+    model.compute_loss(batch_of([[3], [4]], [[5], [2]], starts=[[True], [True]]), training=True)
+    second = model.compute_loss(batch_of([[5], [2]], [[1], [8]], starts=[[False], [True]]), training=True)
+    carried = model._carried[0].numpy()
+    queries = model.query_vectors(tf.zeros([2], tf.int32), ragged([3, 5], [2])).numpy().astype(np.float64)
+    scores = queries @ model.candidate_vectors().numpy()[1:].T / model._config.temperature
+    expected = np.log(np.exp(scores).sum(1)) - scores[range(2), [0, 7]]
+    np.testing.assert_allclose(second, expected.mean(), rtol=1e-4)
+    model.compute_loss(batch_of(inputs, targets, starts=starts), training=True)
+    np.testing.assert_allclose(model._carried[0], carried, atol=1e-6)
+
+
+@pytest.mark.parametrize("examples", ["session-parallel", "sequences"])
+def test_an_interrupted_fit_goes_on_exactly(examples: str, tmp_path: Path) -> None:
+    data = features_free()
+    histories = all_rows(data)
+    layout = {"examples": examples, "rows": 4, "dropout": 0.3}
+
+    def fitted(folder: Path, epochs: int) -> list[np.ndarray]:
+        model = built(data, histories, **layout)
+        config = TrainingConfig(epochs=epochs, checkpoint_seconds=0, average_decay=0.9)
+        model.compile(optimizer=make_optimizer(config))
+        batches = next_item_batches(histories, batch_size=16, seed=1, **model._config.sequences())
+        fit(model, batches, Phase("refit", epochs, None), config, folder, Console(file=io.StringIO()))
+        # A fit of fewer epochs is one that was killed: it had not finished.
+        for state in (folder / "checkpoints" / "refit").glob("*.json"):
+            state.write_text(state.read_text().replace('"finished": true', '"finished": false'))
+        return [weight.numpy() for weight in model.trainable_variables]
+
+    whole = fitted(tmp_path / "whole", 3)
+    killed = fitted(tmp_path / "killed", 1)
+    resumed = fitted(tmp_path / "killed", 3)
+    for a, b, c in zip(whole, resumed, killed, strict=True):
+        assert a.tobytes() == b.tobytes()
+        assert a.tobytes() != c.tobytes()
+
+
+def test_a_full_softmax_that_does_not_fit_becomes_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert built().scores_catalogue
+    monkeypatch.setattr(gru, "LARGEST_FULL_SOFTMAX", 8)
+    assert not built().scores_catalogue
+    assert built(objective="full-softmax").scores_catalogue
+
+
+@pytest.mark.parametrize("objective", ["cross-entropy", "bpr", "top1", "bpr-max", "top1-max", "gbce"])
+def test_every_objective_falls(objective: str) -> None:
+    data = features_free()
+    ranks = {"normalize": False, "temperature": 1.0} if objective != "cross-entropy" else {}
+    model = built(data, objective=objective, dropout=0.0, unknown_rate=0.0, num_samples=4, score_penalty=0.1, **ranks)
+    model.compile(optimizer=tf.keras.optimizers.Adam(0.02))
+    batch = next(iter(next_item_batches(all_rows(data), batch_size=500, seed=1, **model._config.sequences()).dataset()))
+    losses = [float(model.train_step(batch)["loss"]) for _ in range(12)]
+    assert losses[-1] < losses[0] - 0.005
+
+
+def test_an_export_steps_through_a_session(tmp_path: Path) -> None:
+    data = features_free()
+    model = built(data, rating_input=False)
+    index = build_index(model.candidate_vectors().numpy(), IndexConfig(), kind="exact")
+    bare = Histories(**{**all_rows(data).__dict__, "ratings": None})
+    folder = export_retrieval(model, data, bare, index, tmp_path, max_k=9, default_k=9)
+    signatures = tf.saved_model.load(str(folder)).signatures
+    history = ["i3", "i1", "i3"]
+    state = tf.constant([[0.0]])
+    for item in history:
+        found = signatures["recommend_step"](item_id=tf.constant([item]), state=state)
+        state = found["state"]
+    asked = {"history": tf.constant([history]), "user_id": tf.constant([""]), "exclude": tf.constant([[""]])}
+    expected = signatures["serving_default"](**asked, k=tf.constant(9), exclude_history=tf.constant(False))
+    assert found["item_id"].numpy().tolist() == expected["item_id"].numpy().tolist()
+    np.testing.assert_allclose(found["score"], expected["score"], atol=1e-5)
+    assert found["state"].shape == (1, model.state_size)

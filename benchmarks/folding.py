@@ -17,7 +17,6 @@ import shlex
 import statistics
 import sys
 import tempfile
-import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -69,15 +68,13 @@ def configuration(dataset: str, data_dir: Path | None, negatives: str, seed: int
 
 
 def train_and_measure(prepared: Prepared, epochs: int) -> Figures:
-    """``{"seconds", "metrics", "identical_lists", "folding": {groups: scores}}`` of one training."""
+    """``{"metrics", "identical_lists", "folding": {groups: scores}}`` of one training."""
     runtime.configure(prepared.config.device, seed=prepared.config.seed)
     model = prepared.build_model(prepared.train)
-    started = time.perf_counter()
     with tempfile.TemporaryDirectory() as place:
         phase = Phase("refit", epochs, None)
         batches = prepared.batches(prepared.train)
         fit(model, batches, phase, prepared.config.training, Path(place), Console(quiet=True))
-    seconds = time.perf_counter() - started
     scorer = prepared.scorer(model, prepared.train, prepared.split.test)
     evaluation = measure(prepared, scorer)
     folding = {
@@ -87,7 +84,6 @@ def train_and_measure(prepared: Prepared, epochs: int) -> Figures:
         for column in GROUPS[prepared.interactions.name]
     }
     return {
-        "seconds": seconds,
         "metrics": {name: evaluation.metrics[name] for name in METRICS},
         "identical_lists": evaluation.identical_lists,
         "folding": folding,
@@ -128,7 +124,7 @@ def measure_dataset(dataset: str, data_dir: Path | None, seeds: list[int], epoch
                 for column, f in found["folding"].items()
             )
             accuracy = ", ".join(f"{name} {value:.4f}" for name, value in found["metrics"].items())
-            print(f"{dataset}, {negatives}, seed {seed}: {accuracy}; {shares}; {found['seconds']:.0f} s", flush=True)
+            print(f"{dataset}, {negatives}, seed {seed}: {accuracy}; {shares}", flush=True)
     return {"epochs": epochs, "oracle": of_the_truth(prepared), "runs": runs}
 
 
@@ -139,15 +135,14 @@ def render(dataset: str, figures: Figures) -> list[str]:
         [
             name,
             *(f"{mean(entries, 'metrics', metric):.4f}" for metric in METRICS),
-            f"{statistics.mean(entry['seconds'] for entry in entries):.0f}",
         ]
         for name, entries in runs.items()
     ]
     if oracle is not None:
-        rows.append(["*the truth*", *(f"{oracle['metrics'][metric]:.4f}" for metric in METRICS), ""])
+        rows.append(["*the truth*", *(f"{oracle['metrics'][metric]:.4f}" for metric in METRICS)])
     number = len(runs["positives-only"])
     lines = [f"{figures['epochs']} epochs; means of {number} seed{'s' if number > 1 else ''}.", ""]
-    lines += table(["negatives", *METRICS, "training s"], rows)
+    lines += table(["negatives", *METRICS], rows)
     for column in GROUPS[dataset]:
         lines += ["", f"### {dataset}, groups: {column}", "", *_render_groups(column, runs, oracle)]
     return lines
@@ -180,13 +175,20 @@ def _render_groups(column: str, runs: dict[str, list[Figures]], oracle: Figures 
     lines = table([*header, "neighbours unrelated", "cosine of centroids"], rows)
     lines.append("")
     for kind, said in (("never_touched", "never touched"), ("avoided", "avoided")):
-        verdicts = ", ".join(
-            f"{name} {_share(runs[name], column, kind) / worst[kind]:.2f} "
-            f"{judged(_share(runs[name], column, kind), BAR * worst[kind], at_most=True)}"
-            for name in JUDGED
-        )
+        verdicts = "; ".join(f"{name} {_verdict(runs, name, column, kind)}" for name in JUDGED)
         lines.append(f"- {said}, at most {BAR:.0%} of positives-only: {verdicts}")
     return lines
+
+
+def _verdict(runs: dict[str, list[Figures]], name: str, column: str, kind: str) -> str:
+    """The bar is reached where it is in every seed: a collapsed model's one list may be foreign to all or to none."""
+    pairs = [
+        (own["folding"][column][kind]["share"], worst["folding"][column][kind]["share"])
+        for own, worst in zip(runs[name], runs["positives-only"], strict=True)
+    ]
+    reached = sum(own <= BAR * worst for own, worst in pairs)
+    shown = ", ".join(f"{own:.4f} of {worst:.4f}" for own, worst in pairs)
+    return f"{judged(reached, len(pairs))}: {reached} of {len(pairs)} seeds reach it ({shown})"
 
 
 def mean(entries: list[Figures], *keys: str) -> float:

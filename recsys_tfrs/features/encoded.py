@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -18,6 +19,7 @@ from recsys_tfrs.features.preprocessing import (
     item_preprocessor,
     user_preprocessor,
 )
+from recsys_tfrs.schema import ITEM_ID, USER_ID
 
 
 @dataclass(frozen=True)
@@ -85,3 +87,31 @@ def encode(features: FeaturesConfig, interactions: Interactions, histories: Hist
         rating_deviation=1.0 if ratings is None else float(ratings.std()) or 1.0,
         max_history=features.max_history,
     )
+
+
+class TrainingPairs(NamedTuple):
+    """Training rows as pairs of encoded ids, in the order of the histories.
+
+    Attributes:
+      users, items: ``[num_rows]`` ids of the vocabularies.
+      of_users, of_items: ``[vocabulary_size]`` rows of each id.
+    """
+
+    users: NDArray[np.integer[Any]]
+    items: NDArray[np.integer[Any]]
+    of_users: NDArray[np.int64]
+    of_items: NDArray[np.int64]
+
+
+def training_pairs(data: EncodedData, histories: Histories) -> TrainingPairs:
+    """The training rows by the ids that embeddings are looked up with.
+
+    Args:
+      data: the data set, encoded.
+      histories: the training rows, grouped by user.
+    """
+    internal = np.repeat(np.arange(histories.num_users + 1), histories.lengths)
+    users, items = data.user_table[USER_ID].numpy()[internal], data.item_table[ITEM_ID].numpy()[histories.items]
+    of_users = np.bincount(users, minlength=data.users.encoders[USER_ID].vocabulary_size)
+    of_items = np.bincount(items, minlength=data.items.encoders[ITEM_ID].vocabulary_size)
+    return TrainingPairs(users, items, of_users, of_items)

@@ -24,7 +24,7 @@ from recsys_tfrs.data.histories import Histories
 from recsys_tfrs.data.interactions import Interactions
 from recsys_tfrs.errors import ConfigError
 from recsys_tfrs.features.config import FeaturesConfig
-from recsys_tfrs.features.encoded import EncodedData, encode
+from recsys_tfrs.features.encoded import EncodedData, TrainingPairs, encode, training_pairs
 from recsys_tfrs.layers.dropout import keep_mask
 from recsys_tfrs.layers.pair_mlp import PairMLP
 from recsys_tfrs.layers.pair_side import PairSide
@@ -203,13 +203,10 @@ class DeepFactorization(Retriever):
     def __init__(self, config: Config, data: EncodedData, histories: Histories, seed: int) -> None:
         super().__init__(data, name="deep_mf")
         self._config = config
-        internal = np.repeat(np.arange(histories.num_users + 1), histories.lengths)
-        users, items = data.user_table[USER_ID].numpy()[internal], data.item_table[ITEM_ID].numpy()[histories.items]
-        of_users = np.bincount(users, minlength=data.users.encoders[USER_ID].vocabulary_size)
-        of_items = np.bincount(items, minlength=data.items.encoders[ITEM_ID].vocabulary_size)
-        self._user_penalty = tf.constant(penalty_weights(of_users, config.penalty_power))
-        self._item_penalty = tf.constant(penalty_weights(of_items, config.penalty_power))
-        user_biases, item_biases = self._first_biases(users, items, of_users, of_items, histories.ratings)
+        pairs = training_pairs(data, histories)
+        self._user_penalty = tf.constant(penalty_weights(pairs.of_users, config.penalty_power))
+        self._item_penalty = tf.constant(penalty_weights(pairs.of_items, config.penalty_power))
+        user_biases, item_biases = self._first_biases(pairs, histories.ratings)
 
         self.mlp = PairMLP(
             config.embedding,
@@ -252,15 +249,12 @@ class DeepFactorization(Retriever):
         raise NotImplementedError
 
     def _first_biases(
-        self, users: Ids, items: Ids, of_users: Ids, of_items: Ids, ratings: NDArray[np.float32] | None
+        self, pairs: TrainingPairs, ratings: NDArray[np.float32] | None
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Where the biases start, by encoded id.
 
         Args:
-          users: ``[num_rows]`` encoded ids of the training rows.
-          items: likewise.
-          of_users: rows of each encoded id.
-          of_items: likewise.
+          pairs: the training rows.
           ratings: ``[num_rows]``, if there are any.
         """
         raise NotImplementedError
@@ -321,10 +315,12 @@ class ExplicitDeepFactorization(DeepFactorization):
         return _squares(target[:, None] - outputs), penalty
 
     def _first_biases(
-        self, users: Ids, items: Ids, of_users: Ids, of_items: Ids, ratings: NDArray[np.float32] | None
+        self, pairs: TrainingPairs, ratings: NDArray[np.float32] | None
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         targets = (np.asarray(ratings, np.float64) - self._mean) / self._deviation
-        return damped_biases(users, items, targets, len(of_users), len(of_items), self._config.bias_damping)
+        return damped_biases(
+            pairs.users, pairs.items, targets, len(pairs.of_users), len(pairs.of_items), self._config.bias_damping
+        )
 
 
 class ImplicitDeepFactorization(DeepFactorization):
@@ -350,12 +346,12 @@ class ImplicitDeepFactorization(DeepFactorization):
         return chosen + tf.reduce_sum(tf.reshape(rejected, [-1, number]), axis=1), penalty
 
     def _first_biases(
-        self, users: Ids, items: Ids, of_users: Ids, of_items: Ids, ratings: NDArray[np.float32] | None
+        self, pairs: TrainingPairs, ratings: NDArray[np.float32] | None
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """The logit of a pair whose user is not looked at: an item's rows against how often it is drawn."""
-        rows_if_alike = max(1, len(users)) / max(1, len(of_items) - 1)
-        odds = (of_items + self._config.bias_damping) / (rows_if_alike + self._config.bias_damping)
-        return np.zeros(len(of_users)), np.log(odds / self._config.negatives)
+        rows_if_alike = max(1, len(pairs.items)) / max(1, len(pairs.of_items) - 1)
+        odds = (pairs.of_items + self._config.bias_damping) / (rows_if_alike + self._config.bias_damping)
+        return np.zeros(len(pairs.of_users)), np.log(odds / self._config.negatives)
 
 
 def _drawn(draw: np.random.Generator, ids: Ids, number: int) -> tf.Tensor:

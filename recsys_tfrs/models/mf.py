@@ -18,7 +18,7 @@ from recsys_tfrs.data.histories import Histories
 from recsys_tfrs.data.interactions import Interactions
 from recsys_tfrs.errors import ConfigError
 from recsys_tfrs.features.config import FeaturesConfig
-from recsys_tfrs.features.encoded import EncodedData, encode
+from recsys_tfrs.features.encoded import EncodedData, TrainingPairs, encode, training_pairs
 from recsys_tfrs.layers.dropout import keep_mask
 from recsys_tfrs.layers.factors import Factors
 from recsys_tfrs.models.family import BatchesOf, FamilyConfig, ratings_differ
@@ -159,22 +159,24 @@ class MatrixFactorization(Retriever):
     def __init__(self, config: Config, data: EncodedData, histories: Histories, seed: int) -> None:
         super().__init__(data, name="mf")
         self._config = config
-        internal = np.repeat(np.arange(histories.num_users + 1), histories.lengths)
-        users = data.user_table[USER_ID].numpy()[internal]
-        items = data.item_table[ITEM_ID].numpy()[histories.items]
-        of_users = np.bincount(users, minlength=self.users.encoders[USER_ID].vocabulary_size)
-        of_items = np.bincount(items, minlength=self.items.encoders[ITEM_ID].vocabulary_size)
-        user_biases, item_biases = self._first_biases(users, items, of_users, of_items, histories.ratings)
-        self._user_penalty = tf.constant(penalty_weights(of_users, config.penalty_power))
-        self._item_penalty = tf.constant(penalty_weights(of_items, config.penalty_power))
+        pairs = training_pairs(data, histories)
+        user_biases, item_biases = self._first_biases(pairs, histories.ratings)
+        self._user_penalty = tf.constant(penalty_weights(pairs.of_users, config.penalty_power))
+        self._item_penalty = tf.constant(penalty_weights(pairs.of_items, config.penalty_power))
 
         spread = config.initial_scale / (config.dim / self._blocks) ** 0.5
         scale = (self._deviation / self._blocks) ** 0.5
         user_factors = Factors(
-            len(of_users), config.dim, self._blocks, scale=spread, biases=user_biases, seed=seed, name="users"
+            len(pairs.of_users), config.dim, self._blocks, scale=spread, biases=user_biases, seed=seed, name="users"
         )
         item_factors = Factors(
-            len(of_items), config.dim, self._blocks, scale=spread, biases=item_biases, seed=seed + 1_000, name="items"
+            len(pairs.of_items),
+            config.dim,
+            self._blocks,
+            scale=spread,
+            biases=item_biases,
+            seed=seed + 1_000,
+            name="items",
         )
         self.query_tower = UserTower(user_factors, scale)
         self.candidate_tower = ItemTower(item_factors, scale, self._deviation)
@@ -196,15 +198,12 @@ class MatrixFactorization(Retriever):
         raise NotImplementedError
 
     def _first_biases(
-        self, users: Ids, items: Ids, of_users: Ids, of_items: Ids, ratings: NDArray[np.float32] | None
+        self, pairs: TrainingPairs, ratings: NDArray[np.float32] | None
     ) -> tuple[NDArray[np.float64] | None, NDArray[np.float64]]:
         """Where the biases start, by encoded id; None: users have none.
 
         Args:
-          users: ``[num_rows]`` encoded ids of the training rows.
-          items: likewise.
-          of_users: rows of each encoded id.
-          of_items: likewise.
+          pairs: the training rows.
           ratings: ``[num_rows]``, if there are any.
         """
         raise NotImplementedError
@@ -239,10 +238,12 @@ class ExplicitFactorization(MatrixFactorization):
         return tf.reduce_mean(inputs["weight"] * error if "weight" in inputs else error)
 
     def _first_biases(
-        self, users: Ids, items: Ids, of_users: Ids, of_items: Ids, ratings: NDArray[np.float32] | None
+        self, pairs: TrainingPairs, ratings: NDArray[np.float32] | None
     ) -> tuple[NDArray[np.float64] | None, NDArray[np.float64]]:
         targets = (np.asarray(ratings, np.float64) - self._mean) / self._deviation
-        return damped_biases(users, items, targets, len(of_users), len(of_items), self._config.bias_damping)
+        return damped_biases(
+            pairs.users, pairs.items, targets, len(pairs.of_users), len(pairs.of_items), self._config.bias_damping
+        )
 
     def predicted_ratings(self, users: Ids, items: Ids, histories: Histories | None = None) -> NDArray[np.float32]:
         """``[num_pairs]`` ratings ``mu + b_u + c_i + p_u . q_i``, held within the range of the training ratings.
@@ -284,11 +285,11 @@ class ImplicitFactorization(MatrixFactorization):
         return observed + unobserved * sum_of_squared_scores(queries, candidates) / self._num_rows
 
     def _first_biases(
-        self, users: Ids, items: Ids, of_users: Ids, of_items: Ids, ratings: NDArray[np.float32] | None
+        self, pairs: TrainingPairs, ratings: NDArray[np.float32] | None
     ) -> tuple[NDArray[np.float64] | None, NDArray[np.float64]]:
         """An item's score where it is the same for everybody."""
-        others = self._config.unobserved_weight * (np.count_nonzero(of_users) - of_items)
-        return None, of_items / (of_items + others + self._config.bias_damping)
+        others = self._config.unobserved_weight * (np.count_nonzero(pairs.of_users) - pairs.of_items)
+        return None, pairs.of_items / (pairs.of_items + others + self._config.bias_damping)
 
 
 class PairwiseFactorization(MatrixFactorization):
@@ -323,10 +324,10 @@ class PairwiseFactorization(MatrixFactorization):
         return loss
 
     def _first_biases(
-        self, users: Ids, items: Ids, of_users: Ids, of_items: Ids, ratings: NDArray[np.float32] | None
+        self, pairs: TrainingPairs, ratings: NDArray[np.float32] | None
     ) -> tuple[NDArray[np.float64] | None, NDArray[np.float64]]:
         """The log of how often an item is chosen, which orders items as popularity does."""
-        return None, np.log1p(of_items)
+        return None, np.log1p(pairs.of_items)
 
 
 def _squares(vectors: tf.Tensor) -> tf.Tensor:

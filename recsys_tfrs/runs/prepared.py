@@ -73,6 +73,11 @@ class Prepared:
             return None
         return np.bincount(histories.items, minlength=self.interactions.num_items + 1) > 0
 
+    @property
+    def fitted_on(self) -> Histories:
+        """Rows that a run's final weights, vocabularies and statistics come from."""
+        return self.train if self.config.training.refit else self.selection_train
+
     def variants(self) -> dict[str, Prepared]:
         """The same with each of the family's settings that validation chooses from, by name."""
         models = self.config.model.variants(has_times=self.interactions.is_ordered)

@@ -57,7 +57,7 @@ def reopen(path: Path) -> Reopened:
             f"The data of {path} has changed since it was trained: its split had the hash {recorded.split_hash[:16]}, "
             f"now it has {prepared.split.hash[:16]}. Bring the old data back, or train again."
         )
-    model = prepared.build_model(prepared.train)
+    model = prepared.build_model(prepared.fitted_on)
     try:
         model.load_weights(run / WEIGHTS).expect_partial()
     except (OSError, ValueError, tf.errors.OpError) as error:

@@ -16,7 +16,7 @@ run_options = $(call option,--config,$(CONFIG)) $(call option,--out,$(OUT))
 python = "$(VENV)/bin/python"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train-retrieval train-mf train-deep-mf train-softmax train-sequential train-item2vec compare export serve serve-check test test-slow lint format types notebooks check bench-retrieval bench-folding bench-sampled bench-serving doctor lock clean
+.PHONY: help setup train-retrieval train-mf train-deep-mf train-softmax train-sequential train-item2vec compare export serve serve-check test test-slow lint format types notebooks check bench-retrieval bench-folding bench-sampled bench-sequential bench-serving doctor lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -90,6 +90,9 @@ bench-folding: setup ## Measure folding and accuracy of the softmax DNN under di
 
 bench-sampled: setup ## Measure the sampled softmax beside the full one: accuracy, and speed at a million items (DATA_DIR)
 	@$(python) benchmarks/sampled_softmax.py $(call option,--data-dir,$(DATA_DIR)) $(ARGS)
+
+bench-sequential: setup ## Measure sequential retrieval (ARGS="--sessions FOLDER --only speed")
+	@$(python) benchmarks/sequential.py $(call option,--data-dir,$(DATA_DIR)) $(ARGS)
 
 bench-serving: setup ## Measure index and serving: speed, recall, latency, memory (ARGS="--only index")
 	@while read -r line; do case $$line in [a-z]*) $(python) -m pip install -q --no-deps "$$line" || true ;; esac; done \

@@ -1,0 +1,255 @@
+"""Sequential retrieval: accuracy on sessions and on users, events per second in training, one step of a live session.
+
+    python benchmarks/sequential.py [--sessions FOLDER] [--data-dir FOLDER] [--only speed] [--note TEXT]
+
+FOLDER of sessions holds ``train_sessions.txt`` and ``test_cases.txt`` (also ``.gz``), as docs/data.md describes it;
+that of --data-dir is MovieLens 100K. Models are trained by the command line with the settings of configs/gru/; nothing
+is chosen here. Parts of which the data is not given are left out. Results go to benchmarks/results/sequential.md
+and .json, those of a part that is not run stay.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from record import Figures, commit, judged, machine, table, today
+
+from recsys_tfrs import runtime
+from recsys_tfrs.data.histories import build_histories
+from recsys_tfrs.data.interactions import Interactions
+from recsys_tfrs.data.sessions import split_interactions
+from recsys_tfrs.data.sources import DataRequest, load
+from recsys_tfrs.features.config import FeaturesConfig
+from recsys_tfrs.models import gru
+from recsys_tfrs.training.config import TrainingConfig
+from recsys_tfrs.training.fit import make_optimizer
+from recsys_tfrs.training.sequences import next_item_batches
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results" / "sequential"
+
+#: Seconds a speed is measured for, after the first steps.
+_SECONDS = 20.0
+
+
+def trained(config: str, dataset: list[str]) -> Figures:
+    """Train by the command line and report what the run measured, and one step of its export."""
+    with tempfile.TemporaryDirectory() as place:
+        run = Path(place) / "run"
+        command = ["train", "gru", "--config", str(ROOT / "configs" / "gru" / config), *dataset, "--out", str(run)]
+        started = time.perf_counter()
+        subprocess.run(
+            [sys.executable, "-m", "recsys_tfrs", *command], check=True, cwd=place, stdout=subprocess.DEVNULL
+        )
+        seconds = time.perf_counter() - started
+        metrics = json.loads((run / "metrics.json").read_text("utf-8"))
+        return {
+            "command": " ".join(["recsys-tfrs", "train", "gru", "--config", f"configs/gru/{config}"]),
+            "seconds": seconds,
+            "training": metrics["training"],
+            "next_item": metrics["next_item"],
+            "metrics": {name: metrics["metrics"][name] for name in ("hit@10", "ndcg@10", "hit@20", "mrr@20")},
+            "intervals": {name: metrics["intervals"][name] for name in ("hit@10", "ndcg@10", "hit@20", "mrr@20")},
+            "baselines": {
+                name: {metric: figures[metric] for metric in ("hit@10", "ndcg@10", "hit@20", "mrr@20")}
+                for name, figures in metrics["baselines"].items()
+            },
+            "step_ms": step_latency(run / "saved_model" / "1"),
+        }
+
+
+def step_latency(version: Path, calls: int = 500) -> dict[str, float]:
+    """Milliseconds of one step of a live session through the exported model, a single session at a time."""
+    loaded = tf.saved_model.load(str(version))
+    step = loaded.signatures["recommend_step"]
+    first = loaded.signatures["recommend_history"](history=tf.constant([[""]]))["item_id"].numpy()[0, 0]
+    item, state = tf.constant([first]), step(item_id=tf.constant([first]), state=tf.constant([[0.0]]))["state"]
+    taken = []
+    for _ in range(calls):
+        started = time.perf_counter()
+        answer = step(item_id=item, state=state)
+        answer["item_id"].numpy()
+        taken.append(1e3 * (time.perf_counter() - started))
+        state = answer["state"]
+    return {"p50": statistics.median(taken), "p99": float(np.quantile(taken, 0.99))}
+
+
+def matrix_rate(dtype: tf.DType) -> float:
+    """Billions of operations per second of a large matrix product."""
+    size = 2_048
+    left = tf.cast(tf.random.stateless_normal([size, size], [1, 2]), dtype)
+    product = tf.function(lambda: tf.reduce_sum(tf.cast(tf.matmul(left, left), tf.float32)))
+    product()
+    rates = []
+    for _ in range(8):
+        started = time.perf_counter()
+        float(product())
+        rates.append(2 * size**3 / (time.perf_counter() - started) / 1e9)
+    return max(rates)
+
+
+def speed(interactions: Interactions, rows: np.ndarray, batch_size: int, settings: Figures) -> Figures:
+    """Events per second of training steps on some rows, optimizer included, and the operations of an event."""
+    histories = build_histories(interactions, rows)
+    config = gru.Config(**settings)
+    model = gru.build(config, FeaturesConfig(), interactions, histories, 1)
+    model.compile(optimizer=make_optimizer(TrainingConfig(**gru.TRAINING)))
+    model.optimizer.build(model.trainable_variables)
+    batches = next_item_batches(histories, batch_size=batch_size, seed=1, **config.sequences())
+    step, stream = model.make_train_function(), iter(batches.dataset())
+    for _ in range(30):
+        step(stream)
+    started, steps = time.perf_counter(), 0
+    while time.perf_counter() - started < _SECONDS:
+        float(step(stream)["loss"])
+        steps += 1
+    seconds = time.perf_counter() - started
+    events = batches.examples_per_epoch / batches.steps_per_epoch
+    scored = interactions.num_items if model.scores_catalogue else config.num_samples + events
+    width = config.dim
+    recurrence = sum(2 * units * 3 * units for units in config.units) + 2 * width * 3 * config.units[0]
+    operations = 3 * (recurrence + 2 * config.units[-1] * width + 2 * width * scored)  # forward, and twice backward
+    return {
+        "settings": settings,
+        "batch_size": batch_size,
+        "events_per_second": steps * events / seconds,
+        "events_per_step": events,
+        "operations_per_event": operations,
+        "of_them_output": 3 * 2 * width * scored / operations,
+        "gflops": operations * steps * events / seconds / 1e9,
+    }
+
+
+def speed_of_sessions(folder: Path) -> Figures:
+    """The setting of GRU4Rec: 100 units, 2,048 sampled items."""
+    data, split = split_interactions(load(DataRequest(str(folder))))
+    base = {"dim": 100, "units": [100], "objective": "cross-entropy", "num_samples": 2_048}
+    return {
+        "session-parallel": speed(data, split.train, 512, {**base, "examples": "session-parallel", "rows": 512}),
+        "sequences": speed(data, split.train, 2_048, base),
+        "sequences, full softmax": speed(data, split.train, 2_048, {**base, "objective": "full-softmax"}),
+    }
+
+
+def speed_of_users() -> Figures:
+    """Sequences as long as those of MovieLens 1M: 6,000 users, 3,400 items, up to 200 items each."""
+    rng = np.random.default_rng(0)
+    lengths = np.clip(rng.lognormal(4.5, 0.9, 6_000), 20, 200).astype(np.int64)
+    popularity = 1 / np.arange(1, 3_401) ** 0.8
+    items = rng.choice(3_400, lengths.sum(), p=popularity / popularity.sum()).astype(np.int32) + 1
+    users = np.repeat(np.arange(1, 6_001, dtype=np.int32), lengths)
+    names = [np.array(["", *map(str, range(1, count + 1))], dtype=object) for count in (6_000, 3_400)]
+    data = Interactions("long-sequences", users, items, None, np.arange(len(users)), *names)
+    base = {"dim": 128, "units": [256]}
+    return {
+        "full softmax": speed(data, np.arange(len(users)), 8_192, {**base, "objective": "full-softmax"}),
+        "1,024 samples": speed(
+            data, np.arange(len(users)), 8_192, {**base, "objective": "cross-entropy", "num_samples": 1_024}
+        ),
+    }
+
+
+def lines(figures: Figures, environment: Figures, note: str) -> list[str]:
+    """The results as Markdown."""
+    made = [
+        "# Sequential retrieval",
+        "",
+        f"Measured {figures['date']} at {figures['commit']}: {machine(environment)}.",
+        "",
+    ]
+    made += [note, ""] if note else []
+    rows = []
+    for name, title, bars in (
+        ("sessions", "sessions, recall@20 / mrr@20", (0.712, 0.312)),
+        ("movielens-100k", "MovieLens 100K, last item, hit@10 / ndcg@10", (None, 0.100)),
+    ):
+        if name in figures:
+            found = figures[name]
+            of_sessions = name == "sessions"
+            values = found["next_item"]["expected"] if of_sessions else found["metrics"]
+            first, second = ("recall@20", "mrr@20") if of_sessions else ("hit@10", "ndcg@10")
+            verdicts = [judged(values[m], bar) for m, bar in zip((first, second), bars, strict=True) if bar]
+            bar = " / ".join("-" if b is None else f"{b:.3f}" for b in bars)
+            rows.append([title, f"{values[first]:.4f} / {values[second]:.4f}", bar, " / ".join(verdicts)])
+            rows.append([f"{title.split(',')[0]}: minutes in all", f"{found['seconds'] / 60:.1f}", "", ""])
+            rows.append(
+                [
+                    f"{title.split(',')[0]}: one step, p50 ms",
+                    f"{found['step_ms']['p50']:.2f}",
+                    "1.00",
+                    judged(found["step_ms"]["p50"], 1.0, at_most=True),
+                ]
+            )
+    made += [*table(["what", "measured", "bar", ""], rows), ""] if rows else []
+    if "speed" in figures:
+        found = figures["speed"]
+        made += ["## Speed of training", ""]
+        made += [
+            f"Matrix products of this machine: {found['float32']:.0f} GFLOP/s in float32, {found['bfloat16']:.0f} in "
+            "bfloat16.",
+            "",
+        ]
+        rows = [
+            [
+                f"{group}: {name}",
+                f"{one['events_per_second']:,.0f}",
+                f"{one['operations_per_event'] / 1e6:.1f}",
+                f"{one['of_them_output']:.0%}",
+                f"{one['gflops']:.0f}",
+                f"{one['gflops'] / found['float32']:.0%}",
+            ]
+            for group in ("sessions", "users")
+            for name, one in found.get(group, {}).items()
+        ]
+        made += table(["layout", "events/s", "Mflop per event", "output layer", "GFLOP/s", "of float32 rate"], rows)
+    return [*made, ""]
+
+
+def main() -> None:
+    """Measure the parts asked for and write the results."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sessions", type=Path, help="folder of prepared sessions")
+    parser.add_argument("--data-dir", type=Path, help="MovieLens 100K")
+    parser.add_argument("--only", choices=["sessions", "movielens-100k", "speed"], help="a single part")
+    parser.add_argument("--note", default="", help="a sentence to stand in the results")
+    options = parser.parse_args()
+    path = RESULTS.with_suffix(".json")
+    figures: Figures = json.loads(path.read_text("utf-8"))["figures"] if path.exists() else {}
+    parts: dict[str, Callable[[], Figures]] = {}
+    if options.sessions:
+        folder = options.sessions.absolute()
+        parts["sessions"] = lambda: trained("sessions.toml", ["--dataset", str(folder)])
+    if options.data_dir:
+        where = ["--data-dir", str(options.data_dir.absolute())]
+        parts["movielens-100k"] = lambda: trained("movielens-100k.toml", where)
+    parts["speed"] = lambda: {
+        "float32": matrix_rate(tf.float32),
+        "bfloat16": matrix_rate(tf.bfloat16),
+        "sessions": speed_of_sessions(options.sessions) if options.sessions else {},
+        "users": speed_of_users(),
+    }
+    for name, part in parts.items():
+        if options.only in (None, name):
+            print(f"{name} ...", flush=True)
+            figures[name] = part()
+            figures |= {"date": today(), "commit": commit()}
+            environment = runtime.describe()
+            written = {"figures": figures, "environment": environment}
+            path.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
+            text = "\n".join(lines(figures, environment, options.note))
+            RESULTS.with_suffix(".md").write_text(text, encoding="utf-8")
+            print(text, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -10,7 +10,7 @@ negative counts alike, and the sampler's preferences are a part of the objective
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import tensorflow as tf
 from tensorflow_recommenders.tasks import base
@@ -24,6 +24,25 @@ _MASKED = -1e9
 
 #: Euler's constant: the k-th harmonic number is ``digamma(k + 1)`` plus this.
 _EULER = 0.5772156649015329
+
+
+class SampledScores(NamedTuple):
+    """What a loss is computed from.
+
+    Attributes:
+      positive: ``[num_positives]`` logits.
+      negative: ``[num_queries, num_negatives]`` logits.
+      row: ``[num_positives]`` int32 query each positive belongs to.
+      mask: ``[num_queries, num_negatives]`` bool, True where a negative is a known positive of the query.
+      log_q: ``[num_queries, num_negatives]`` float32 log of the expected number of times each is among the negatives;
+        zeros: no correction.
+    """
+
+    positive: tf.Tensor
+    negative: tf.Tensor
+    row: tf.Tensor
+    mask: tf.Tensor
+    log_q: tf.Tensor
 
 
 class SampledLoss(tf.keras.layers.Layer, base.Task):
@@ -58,18 +77,11 @@ class SampledLoss(tf.keras.layers.Layer, base.Task):
         positive_scores = tf.cast(positive_scores, tf.float32)
         negative_scores = tf.cast(negative_scores, tf.float32)
         log_q = tf.broadcast_to(tf.cast(log_q, tf.float32), tf.shape(negative_scores))
-        losses = self.losses(positive_scores, negative_scores, row, mask, log_q)
+        losses = self.losses(SampledScores(positive_scores, negative_scores, row, mask, log_q))
         return tf.math.divide_no_nan(tf.reduce_sum(weights * losses), tf.reduce_sum(weights))
 
-    def losses(
-        self,
-        positive_scores: tf.Tensor,
-        negative_scores: tf.Tensor,
-        row: tf.Tensor,
-        mask: tf.Tensor,
-        log_q: tf.Tensor,
-    ) -> tf.Tensor:
-        """``[num_positives]`` loss of each positive, `log_q` being ``[num_queries, num_negatives]``."""
+    def losses(self, of: SampledScores) -> tf.Tensor:
+        """``[num_positives]`` loss of each positive."""
         raise NotImplementedError
 
 
@@ -86,18 +98,11 @@ class SampledSoftmax(SampledLoss):
     def __init__(self) -> None:
         super().__init__(name="sampled_softmax")
 
-    def losses(
-        self,
-        positive_scores: tf.Tensor,
-        negative_scores: tf.Tensor,
-        row: tf.Tensor,
-        mask: tf.Tensor,
-        log_q: tf.Tensor,
-    ) -> tf.Tensor:
+    def losses(self, of: SampledScores) -> tf.Tensor:
         """Cross-entropy of each positive."""
-        negatives = tf.reduce_logsumexp(tf.where(mask, _MASKED, negative_scores - log_q), axis=1)
+        negatives = tf.reduce_logsumexp(tf.where(of.mask, _MASKED, of.negative - of.log_q), axis=1)
         # softplus(a - b) = -log(e^b / (e^b + e^a)); nothing is left of it where all are masked.
-        return tf.nn.softplus(tf.gather(negatives, row) - positive_scores)
+        return tf.nn.softplus(tf.gather(negatives, of.row) - of.positive)
 
 
 class BPR(SampledLoss):
@@ -113,17 +118,10 @@ class BPR(SampledLoss):
     def __init__(self) -> None:
         super().__init__(name="bpr")
 
-    def losses(
-        self,
-        positive_scores: tf.Tensor,
-        negative_scores: tf.Tensor,
-        row: tf.Tensor,
-        mask: tf.Tensor,
-        log_q: tf.Tensor,
-    ) -> tf.Tensor:
+    def losses(self, of: SampledScores) -> tf.Tensor:
         """Mean over the negatives of each positive."""
-        ahead_by = tf.gather(negative_scores, row) - positive_scores[:, None]
-        shares = tf.gather(_shares(mask, log_q), row)
+        ahead_by = tf.gather(of.negative, of.row) - of.positive[:, None]
+        shares = tf.gather(shares_by_probability(of), of.row)
         return tf.reduce_sum(shares * tf.nn.softplus(ahead_by), axis=1)
 
 
@@ -150,17 +148,10 @@ class WARP(SampledLoss):
             raise ConfigError(f"the margin of the WARP loss must be positive, not {margin}: 1 is the paper's.")
         self._margin = margin
 
-    def losses(
-        self,
-        positive_scores: tf.Tensor,
-        negative_scores: tf.Tensor,
-        row: tf.Tensor,
-        mask: tf.Tensor,
-        log_q: tf.Tensor,
-    ) -> tf.Tensor:
+    def losses(self, of: SampledScores) -> tf.Tensor:
         """Rank-weighted mean hinge of each positive."""
-        stands_for = tf.gather(tf.where(mask, 0.0, tf.exp(-log_q)), row)
-        hinge = tf.nn.relu(self._margin + tf.gather(negative_scores, row) - positive_scores[:, None])
+        stands_for = tf.gather(tf.where(of.mask, 0.0, tf.exp(-of.log_q)), of.row)
+        hinge = tf.nn.relu(self._margin + tf.gather(of.negative, of.row) - of.positive[:, None])
         rank = tf.reduce_sum(tf.where(hinge > 0, stands_for, 0.0), axis=1)
         harmonic = tf.stop_gradient(tf.math.digamma(rank + 1.0) + _EULER)
         return harmonic * tf.math.divide_no_nan(tf.reduce_sum(stands_for * hinge, axis=1), rank)
@@ -193,21 +184,14 @@ class GBCE(SampledLoss):
         self._num_items = num_items
         self._calibration = calibration
 
-    def losses(
-        self,
-        positive_scores: tf.Tensor,
-        negative_scores: tf.Tensor,
-        row: tf.Tensor,
-        mask: tf.Tensor,
-        log_q: tf.Tensor,
-    ) -> tf.Tensor:
+    def losses(self, of: SampledScores) -> tf.Tensor:
         """Cross-entropy of each positive together with all negatives of its query."""
-        share_drawn = tf.minimum(tf.cast(tf.shape(negative_scores)[1], tf.float32) / self._num_items, 1.0)
+        share_drawn = tf.minimum(tf.cast(tf.shape(of.negative)[1], tf.float32) / self._num_items, 1.0)
         beta = 1.0 - self._calibration * (1.0 - share_drawn)
-        num_negatives = tf.reduce_sum(tf.cast(~mask, tf.float32), axis=1)
-        negatives = num_negatives * tf.reduce_sum(_shares(mask, log_q) * tf.nn.softplus(negative_scores), axis=1)
-        total = beta * tf.nn.softplus(-positive_scores) + tf.gather(negatives, row)
-        num_negatives = tf.gather(num_negatives, row)
+        num_negatives = tf.reduce_sum(tf.cast(~of.mask, tf.float32), axis=1)
+        negatives = num_negatives * tf.reduce_sum(shares_by_probability(of) * tf.nn.softplus(of.negative), axis=1)
+        total = beta * tf.nn.softplus(-of.positive) + tf.gather(negatives, of.row)
+        num_negatives = tf.gather(num_negatives, of.row)
         return tf.where(num_negatives > 0, total / (num_negatives + 1.0), 0.0)
 
 
@@ -221,16 +205,9 @@ class PositivesOnly(SampledLoss):
     def __init__(self) -> None:
         super().__init__(name="positives_only")
 
-    def losses(
-        self,
-        positive_scores: tf.Tensor,
-        negative_scores: tf.Tensor,
-        row: tf.Tensor,
-        mask: tf.Tensor,
-        log_q: tf.Tensor,
-    ) -> tf.Tensor:
+    def losses(self, of: SampledScores) -> tf.Tensor:
         """Cross-entropy of each positive alone."""
-        return tf.nn.softplus(-positive_scores)
+        return tf.nn.softplus(-of.positive)
 
 
 def make_loss(name: LossName, num_items: int, margin: float = 1.0, calibration: float = 0.75) -> SampledLoss:
@@ -258,7 +235,7 @@ def make_loss(name: LossName, num_items: int, margin: float = 1.0, calibration: 
     raise ConfigError(f"there is no sampled loss {name!r}; there are: {', '.join(get_args(LossName))}.")
 
 
-def _shares(mask: tf.Tensor, log_q: tf.Tensor) -> tf.Tensor:
+def shares_by_probability(of: SampledScores) -> tf.Tensor:
     """``[num_queries, num_negatives]`` proportional to 1/q, summing to 1 over the unmasked; zeros if there are none."""
-    weights = tf.where(mask, 0.0, tf.exp(-log_q))
+    weights = tf.where(of.mask, 0.0, tf.exp(-of.log_q))
     return tf.math.divide_no_nan(weights, tf.reduce_sum(weights, axis=1, keepdims=True))

@@ -15,7 +15,7 @@ from typing import Literal, get_args
 import tensorflow as tf
 
 from recsys_tfrs.errors import ConfigError
-from recsys_tfrs.objectives.sampled import BPR, GBCE, SampledLoss, SampledSoftmax
+from recsys_tfrs.objectives.sampled import BPR, GBCE, SampledLoss, SampledScores, SampledSoftmax, shares_by_probability
 
 SessionLossName = Literal["cross-entropy", "bpr", "top1", "bpr-max", "top1-max", "gbce"]
 
@@ -32,18 +32,9 @@ class TOP1(SampledLoss):
     def __init__(self) -> None:
         super().__init__(name="top1")
 
-    def losses(
-        self,
-        positive_scores: tf.Tensor,
-        negative_scores: tf.Tensor,
-        row: tf.Tensor,
-        mask: tf.Tensor,
-        log_q: tf.Tensor,
-    ) -> tf.Tensor:
+    def losses(self, of: SampledScores) -> tf.Tensor:
         """Mean over the negatives of each positive."""
-        stands_for = tf.where(mask, 0.0, tf.exp(-log_q))
-        shares = tf.math.divide_no_nan(stands_for, tf.reduce_sum(stands_for, axis=1, keepdims=True))
-        return _top1(positive_scores, negative_scores, row, shares)
+        return _top1(of, shares_by_probability(of))
 
 
 class TOP1Max(SampledLoss):
@@ -57,16 +48,9 @@ class TOP1Max(SampledLoss):
     def __init__(self) -> None:
         super().__init__(name="top1_max")
 
-    def losses(
-        self,
-        positive_scores: tf.Tensor,
-        negative_scores: tf.Tensor,
-        row: tf.Tensor,
-        mask: tf.Tensor,
-        log_q: tf.Tensor,
-    ) -> tf.Tensor:
+    def losses(self, of: SampledScores) -> tf.Tensor:
         """Softmax-weighted sum over the negatives of each positive."""
-        return _top1(positive_scores, negative_scores, row, _softmax(negative_scores, mask, log_q))
+        return _top1(of, _softmax(of))
 
 
 class BPRMax(SampledLoss):
@@ -87,23 +71,16 @@ class BPRMax(SampledLoss):
             raise ConfigError(f"the score regularisation of BPR-max must be at least 0, not {regularization}.")
         self._regularization = regularization
 
-    def losses(
-        self,
-        positive_scores: tf.Tensor,
-        negative_scores: tf.Tensor,
-        row: tf.Tensor,
-        mask: tf.Tensor,
-        log_q: tf.Tensor,
-    ) -> tf.Tensor:
+    def losses(self, of: SampledScores) -> tf.Tensor:
         """Of each positive, against the softmax over the negatives of its query."""
-        shares = _softmax(negative_scores, mask, log_q)
+        shares = _softmax(of)
         # log(s_j sigmoid(x)) summed as a log-sum-exp: the product underflows where the positive is far behind.
-        log_shares = tf.nn.log_softmax(tf.where(mask, _MASKED, negative_scores - log_q), axis=1)
-        behind_by = positive_scores[:, None] - tf.gather(negative_scores, row)
-        ahead = -tf.reduce_logsumexp(tf.gather(log_shares, row) + tf.math.log_sigmoid(behind_by), axis=1)
-        held = tf.reduce_sum(shares * tf.square(negative_scores), axis=1)
-        any_left = tf.gather(tf.reduce_any(~mask, axis=1), row)
-        return tf.where(any_left, ahead + self._regularization * tf.gather(held, row), 0.0)
+        log_shares = tf.nn.log_softmax(tf.where(of.mask, _MASKED, of.negative - of.log_q), axis=1)
+        behind_by = of.positive[:, None] - tf.gather(of.negative, of.row)
+        ahead = -tf.reduce_logsumexp(tf.gather(log_shares, of.row) + tf.math.log_sigmoid(behind_by), axis=1)
+        held = tf.reduce_sum(shares * tf.square(of.negative), axis=1)
+        any_left = tf.gather(tf.reduce_any(~of.mask, axis=1), of.row)
+        return tf.where(any_left, ahead + self._regularization * tf.gather(held, of.row), 0.0)
 
 
 def make_session_loss(
@@ -133,15 +110,15 @@ def make_session_loss(
     return made[name]
 
 
-def _top1(positive_scores: tf.Tensor, negative_scores: tf.Tensor, row: tf.Tensor, shares: tf.Tensor) -> tf.Tensor:
+def _top1(of: SampledScores, shares: tf.Tensor) -> tf.Tensor:
     """``[num_positives]`` weighted sums, `shares` being ``[num_queries, num_negatives]``."""
-    ahead_by = tf.gather(negative_scores, row) - positive_scores[:, None]
-    ahead = tf.reduce_sum(tf.gather(shares, row) * tf.sigmoid(ahead_by), axis=1)
-    held = tf.reduce_sum(shares * tf.sigmoid(tf.square(negative_scores)), axis=1)
-    return ahead + tf.gather(held, row)
+    ahead_by = tf.gather(of.negative, of.row) - of.positive[:, None]
+    ahead = tf.reduce_sum(tf.gather(shares, of.row) * tf.sigmoid(ahead_by), axis=1)
+    held = tf.reduce_sum(shares * tf.sigmoid(tf.square(of.negative)), axis=1)
+    return ahead + tf.gather(held, of.row)
 
 
-def _softmax(negative_scores: tf.Tensor, mask: tf.Tensor, log_q: tf.Tensor) -> tf.Tensor:
+def _softmax(of: SampledScores) -> tf.Tensor:
     """``[num_queries, num_negatives]`` softmax over the unmasked; zeros where all are masked."""
-    shares = tf.nn.softmax(tf.where(mask, _MASKED, negative_scores - log_q), axis=1)
-    return tf.where(mask, 0.0, shares)
+    shares = tf.nn.softmax(tf.where(of.mask, _MASKED, of.negative - of.log_q), axis=1)
+    return tf.where(of.mask, 0.0, shares)

@@ -52,6 +52,11 @@ class Split:
         return np.setdiff1d(self.train, withheld, assume_unique=True)
 
     @property
+    def num_withheld(self) -> int:
+        """Training rows not fitted on while selecting."""
+        return len(self.validation if self.withheld is None else self.withheld)
+
+    @property
     def known(self) -> Rows:
         """Rows known when asking for `test`: `train` and what is `given`."""
         return np.union1d(self.train, self.given) if len(self.given) else self.train

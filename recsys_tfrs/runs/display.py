@@ -59,10 +59,10 @@ def print_data(console: Console, prepared: Prepared) -> None:
     console.print(
         f"[bold]{data.name}[/]: {len(data):,} interactions of {data.num_users:,} users with {data.num_items:,} items"
     )
-    console.print(
-        f"{split.name} split: {len(split.train):,} to train ({len(split.validation):,} of them to validate), "
-        f"{len(split.test):,} to test"
-    )
+    validating = f"{split.num_withheld:,} of them to validate"
+    if split.withheld is not None:
+        validating += f" by {len(split.validation):,} cases"
+    console.print(f"{split.name} split: {len(split.train):,} to train ({validating}), {len(split.test):,} to test")
 
 
 def print_systems(console: Console, rows: Mapping[str, Mapping[str, float]], title: str) -> None:

@@ -94,7 +94,7 @@ def _metrics(prepared: Prepared, fitted: Fitted, measured: Measured, index_figur
         num_users=interactions.num_users,
         num_items=interactions.num_items,
         num_train=len(split.train),
-        num_validation=len(split.validation),
+        num_validation=split.num_withheld,
         num_test=len(split.test),
         num_test_measured=measured.model.num_pairs,
         pairs=config.pairs,

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from recsys_tfrs.evaluation.metrics import hit, mrr
-from recsys_tfrs.evaluation.ranking import MISS, Ranking
+from recsys_tfrs.evaluation.ranking import Ranking
 
 #: Cutoff of the papers on sessions.
 SESSION_K = 20
@@ -27,8 +27,7 @@ def by_tie_rule(ranking: Ranking, k: int = SESSION_K) -> dict[str, dict[str, flo
     """
     ones = np.ones_like(ranking.ties)
     first = replace(ranking, ties=ones)
-    behind = np.where(ranking.greater == MISS, MISS, ranking.greater + ranking.ties - 1)
-    last = replace(ranking, greater=behind, ties=ones)
+    last = replace(ranking, greater=ranking.greater + ranking.ties - 1, ties=ones)
     rules = {"expected": ranking, "standard": first, "conservative": last}
     return {
         rule: {f"recall@{k}": float(hit(placed, k).mean()), f"mrr@{k}": float(mrr(placed, k).mean())}

@@ -126,9 +126,9 @@ def test_data_without_order_or_with_too_few_sessions_is_refused() -> None:
 
 
 def test_a_gap_keeps_user_columns_and_numbers_sessions_per_user() -> None:
-    users, times = np.array([2, 1, 2, 2, 1]), np.array([0, 0, 60, 181, 500])
-    data = interactions_of(users, np.array([1, 2, 1, 1, 2]), 2, 2, timestamps=times + 10**9, features=True)
+    users, times = np.array([2, 1, 2, 2, 1, 2]), np.array([0, 0, 60, 181, 500, 301])  # pauses of 60, 121 and 120 s
+    data = interactions_of(users, np.array([1, 2, 1, 1, 2, 2]), 2, 2, timestamps=times + 10**9, features=True)
     cut = sessions_by_gap(data, 2)
     assert cut.user_ids.tolist() == ["", "u1/1", "u1/2", "u2/1", "u2/2"]
-    assert cut.users.tolist() == [1, 2, 3, 3, 4]
+    assert cut.users.tolist() == [1, 2, 3, 3, 4, 4]
     assert cut.user_features["user_gender"].values.tolist() == ["", "M", "M", "F", "F"]

@@ -20,7 +20,7 @@ from recsys_tfrs.layers.history import WeightedHistory
 from recsys_tfrs.layers.mlp import ResidualMLP
 from recsys_tfrs.models.family import FamilyConfig
 from recsys_tfrs.models.retriever import Retriever
-from recsys_tfrs.objectives.hiding import Hidden, hide_any, hide_newest
+from recsys_tfrs.objectives.hiding import Hidden, hide_any, hide_around, hide_newest
 from recsys_tfrs.objectives.negative_sampling import NegativeSampling
 from recsys_tfrs.objectives.sampled import SampledSoftmax
 from recsys_tfrs.objectives.softmax import FullSoftmax
@@ -33,6 +33,9 @@ LARGEST_FULL_SOFTMAX = 100_000
 #: The same where context gives every interaction a query, and a row of scores, of its own.
 LARGEST_FULL_SOFTMAX_IN_CONTEXT = 5_000
 
+#: Items hidden from the query in training, see `HistoryConfig.hide`.
+Hide = Literal["any", "newest", "around"]
+
 ConfigT = TypeVar("ConfigT", bound="HistoryConfig")
 
 
@@ -43,12 +46,20 @@ class HistoryConfig(FamilyConfig):
     normalize: bool = Field(True, description="Vectors of length 1, so that scores are cosines.")
     temperature: float = Field(0.2, gt=0, description="Scores are divided by this before the softmax.")
     initial_scale: float = Field(0.02, gt=0, description="Standard deviation of the initial embeddings.")
-    hide: Literal["auto", "any", "newest"] = Field(
+    hide: Literal["auto", "any", "newest", "around"] = Field(
         "auto",
-        description="Items hidden from the query in training: any of a user's, or his newest, which makes the model "
-        "attend to what came last; auto: both are tried and validation decides.",
+        description="Items hidden from the query in training: any of a user's; his newest, which makes the model "
+        "attend to what came last; or any, with those weighing most, seen and predicted, that lie around a moment "
+        "drawn from his history; auto: two of them are tried and validation decides.",
     )
-    hide_rate: float = Field(0.6, ge=0, lt=1, description="Share of a history hidden under `any`.")
+    hide_rate: float = Field(0.6, ge=0, lt=1, description="Share of a history hidden under `any` and `around`.")
+    around_boost: float = Field(5.0, ge=0, description="Extra weight in the query of the item nearest to that moment.")
+    around_items: float = Field(
+        5.0, gt=0, description="Items over which that extra weight, and that of targets, falls to a third."
+    )
+    around_floor: float = Field(
+        0.2, ge=0, description="Weight of the targets farthest from that moment, the nearest weighing 1 more."
+    )
     newest_share: float = Field(0.5, ge=0, le=1, description="Share of rows under `newest` whose end is hidden.")
     newest_hide_rate: float = Field(0.3, ge=0, lt=1, description="Share hidden of what comes before that end.")
     newest_horizon: float = Field(10.0, gt=0, description="Items after which a target counts a third, under `newest`.")
@@ -71,13 +82,21 @@ class HistoryConfig(FamilyConfig):
         pattern="^(auto|full-softmax|in-batch)$",
         description="Negatives: the whole catalogue, or the batch's items; auto goes by the catalogue's size.",
     )
+    mask_positives: bool = Field(
+        False, description="Under the full softmax, leave a user's other items out of the softmax of each of them."
+    )
     log_q: bool = Field(True, description="Correct in-batch negatives for how often items are drawn.")
+
+    @property
+    def _ways(self) -> tuple[Hide, ...]:
+        """What `hide` = ``auto`` tries, where times are known."""
+        return ("any", "newest")
 
     def variants(self: ConfigT, has_times: bool) -> dict[str, ConfigT]:
         """The settings that validation chooses from, by name; one unless `hide` is left to it."""
         if self.hide != "auto":
             return {self.hide: self}
-        ways: tuple[Literal["any", "newest"], ...] = ("any", "newest") if has_times else ("any",)
+        ways: tuple[Hide, ...] = self._ways if has_times else ("any",)
         return {way: self.model_copy(update={"hide": way}) for way in ways}
 
 
@@ -103,8 +122,8 @@ class HistoryTower(tf.keras.layers.Layer):
             data.items.encoders[ITEM_ID].vocabulary_size,
             config.dim,
             rating_weight=config.rating_weight,
-            recency_boost=config.recency_boost if config.hide == "newest" else 0.0,
-            recency_items=config.recency_items,
+            recency_boost={"newest": config.recency_boost, "around": config.around_boost}.get(config.hide, 0.0),
+            recency_items=config.around_items if config.hide == "around" else config.recency_items,
             seed=seed + 100,
             scale=scale,
         )
@@ -192,7 +211,7 @@ class HistoryModel(Retriever):
         self.scores_catalogue = config.objective == "full-softmax" or (
             config.objective == "auto" and data.num_items <= largest
         )
-        self._task = FullSoftmax() if self.scores_catalogue else self._negative_sampling()
+        self._task = FullSoftmax(config.mask_positives) if self.scores_catalogue else self._negative_sampling()
         self.create_weights()
 
     def compute_loss(self, inputs: dict[str, tf.Tensor], training: bool = False) -> tf.Tensor:
@@ -272,7 +291,11 @@ class HistoryModel(Retriever):
             context = self.data.encoded_context(tf.fill([history.nrows()], tf.constant(-1, tf.int64)))
         newest = history[:, -self.data.max_history :]
         deviation = history.with_flat_values(self._deviation(history, ratings))[:, -self.data.max_history :]
-        return self.query_tower(encoded, self._history_ids(newest), deviation=deviation.flat_values, context=context)
+        # Around which moment is asked is known in training alone.
+        age = tf.fill(tf.shape(newest.flat_values), float("inf")) if self._config.hide == "around" else None
+        return self.query_tower(
+            encoded, self._history_ids(newest), deviation=deviation.flat_values, age=age, context=context
+        )
 
     def candidate_vectors(self) -> tf.Tensor:
         """``[num_items + 1, dim]`` vectors of the whole catalogue by internal id; row 0 is padding."""
@@ -282,6 +305,8 @@ class HistoryModel(Retriever):
         c = self._config
         if c.hide == "newest":
             return hide_newest(positives, c.newest_hide_rate, c.newest_horizon, c.newest_share, c.hide_rate, seed)
+        if c.hide == "around":
+            return hide_around(positives, c.hide_rate, c.around_items, c.around_floor, seed)
         return hide_any(positives, c.hide_rate, seed)
 
     def _history_ids(self, history: tf.RaggedTensor) -> tf.RaggedTensor:

@@ -22,7 +22,7 @@ from recsys_tfrs.features.encoded import EncodedData, encode
 from recsys_tfrs.layers.candidate import CandidateTower
 from recsys_tfrs.layers.dropout import keep_mask
 from recsys_tfrs.layers.embedding import SummedFeatures
-from recsys_tfrs.models.history_model import HistoryConfig, HistoryModel, HistoryTower
+from recsys_tfrs.models.history_model import Hide, HistoryConfig, HistoryModel, HistoryTower
 from recsys_tfrs.objectives.negative_sampling import NegativeSampling
 from recsys_tfrs.objectives.sampled import LossName, make_loss
 from recsys_tfrs.objectives.stream_samplers import SamplerName, make_sampler
@@ -46,6 +46,11 @@ class Config(HistoryConfig):
     num_hard: int = Field(
         0, ge=0, description="Of the drawn negatives, keep so many per query, those it scores highest; 0: all."
     )
+    mask_positives: bool = Field(
+        True,
+        description="Under the full softmax, leave a user's other items out of the softmax of each of them; if not, it "
+        "is the cross-entropy against the multi-hot distribution of his items.",
+    )
     user_weight: float = Field(
         1.0,
         ge=0,
@@ -56,6 +61,10 @@ class Config(HistoryConfig):
     user_columns_dropout: float = Field(
         0.5, ge=0, lt=1, description="Share of rows trained as if nothing but the history were known of the user."
     )
+
+    @property
+    def _ways(self) -> tuple[Hide, ...]:
+        return ("around", "newest")
 
 
 class Psi(HistoryTower):

@@ -20,7 +20,8 @@ class Hidden(NamedTuple):
     Attributes:
       visible: ``[num_values]`` bool, the items the query sees.
       age: ``[num_values]`` float32, how many items of the user lie between an item and the moment of asking; 0 for the
-        newest. Negative for items after that moment, infinite where there is no such moment.
+        newest. Negative for items after that moment, infinite where there is no such moment. Under `hide_around` on
+        either side of it.
       target_weight: ``[num_values]`` float32, how much it counts to predict an item.
     """
 
@@ -79,3 +80,27 @@ def hide_newest(
         age=tf.where(treated, age, float("inf")),
         target_weight=tf.where(treated, weight, fallback.target_weight),
     )
+
+
+def hide_around(histories: tf.RaggedTensor, rate: float, horizon: float, floor: float, seed: tf.Tensor) -> Hidden:
+    """As `hide_any`, with a moment drawn from each history that its items are near to or far from.
+
+    What somebody does within an hour belongs together more than what he does in a year. An item d items away from the
+    moment has weight ``floor + exp(-d / horizon)`` as a target, scaled so that a user's weights add up to the length of
+    his history. At the time of asking no such moment is known, and all of a history weighs alike.
+
+    Args:
+      histories: ``[num_users, None]``, oldest first.
+      rate: probability of hiding an item, in ``[0, 1)``.
+      horizon: items after which a target counts a third, beside the floor.
+      floor: weight of the farthest.
+      seed: ``[2]`` int32 seed of the step.
+    """
+    rows, lengths = histories.value_rowids(), tf.cast(histories.row_lengths(), tf.float32)
+    where = tf.random.stateless_uniform(tf.shape(lengths), tf.random.experimental.stateless_fold_in(seed, 5))
+    moment = tf.floor(where * lengths)  # 0 .. length - 1, counted from the newest
+    distance = tf.abs(ages(histories) - tf.gather(moment, rows))
+    weight = floor + tf.exp(-distance / horizon)
+    total = tf.math.unsorted_segment_sum(weight, rows, histories.nrows())
+    weight *= tf.gather(tf.math.divide_no_nan(lengths, total), rows)
+    return Hidden(hide_any(histories, rate, seed).visible, distance, weight)

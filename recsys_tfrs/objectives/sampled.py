@@ -20,7 +20,7 @@ from recsys_tfrs.errors import ConfigError
 LossName = Literal["sampled-softmax", "bpr", "warp", "gbce", "positives-only"]
 
 #: Stands for minus infinity where a difference of two of them must not be NaN.
-_MASKED = -1e9
+MASKED = -1e9
 
 #: Euler's constant: the k-th harmonic number is ``digamma(k + 1)`` plus this.
 _EULER = 0.5772156649015329
@@ -100,7 +100,7 @@ class SampledSoftmax(SampledLoss):
 
     def losses(self, of: SampledScores) -> tf.Tensor:
         """Cross-entropy of each positive."""
-        negatives = tf.reduce_logsumexp(tf.where(of.mask, _MASKED, of.negative - of.log_q), axis=1)
+        negatives = tf.reduce_logsumexp(tf.where(of.mask, MASKED, of.negative - of.log_q), axis=1)
         # softplus(a - b) = -log(e^b / (e^b + e^a)); nothing is left of it where all are masked.
         return tf.nn.softplus(tf.gather(negatives, of.row) - of.positive)
 

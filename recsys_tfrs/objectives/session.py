@@ -15,12 +15,17 @@ from typing import Literal, get_args
 import tensorflow as tf
 
 from recsys_tfrs.errors import ConfigError
-from recsys_tfrs.objectives.sampled import BPR, GBCE, SampledLoss, SampledScores, SampledSoftmax, shares_by_probability
+from recsys_tfrs.objectives.sampled import (
+    BPR,
+    GBCE,
+    MASKED,
+    SampledLoss,
+    SampledScores,
+    SampledSoftmax,
+    shares_by_probability,
+)
 
 SessionLossName = Literal["cross-entropy", "bpr", "top1", "bpr-max", "top1-max", "gbce"]
-
-#: Stands for minus infinity where a difference of two of them must not be NaN.
-_MASKED = -1e9
 
 
 class TOP1(SampledLoss):
@@ -75,7 +80,7 @@ class BPRMax(SampledLoss):
         """Of each positive, against the softmax over the negatives of its query."""
         shares = _softmax(of)
         # log(s_j sigmoid(x)) summed as a log-sum-exp: the product underflows where the positive is far behind.
-        log_shares = tf.nn.log_softmax(tf.where(of.mask, _MASKED, of.negative - of.log_q), axis=1)
+        log_shares = tf.nn.log_softmax(tf.where(of.mask, MASKED, of.negative - of.log_q), axis=1)
         behind_by = of.positive[:, None] - tf.gather(of.negative, of.row)
         ahead = -tf.reduce_logsumexp(tf.gather(log_shares, of.row) + tf.math.log_sigmoid(behind_by), axis=1)
         held = tf.reduce_sum(shares * tf.square(of.negative), axis=1)
@@ -120,5 +125,5 @@ def _top1(of: SampledScores, shares: tf.Tensor) -> tf.Tensor:
 
 def _softmax(of: SampledScores) -> tf.Tensor:
     """``[num_queries, num_negatives]`` softmax over the unmasked; zeros where all are masked."""
-    shares = tf.nn.softmax(tf.where(of.mask, _MASKED, of.negative - of.log_q), axis=1)
+    shares = tf.nn.softmax(tf.where(of.mask, MASKED, of.negative - of.log_q), axis=1)
     return tf.where(of.mask, 0.0, shares)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys_tfrs.layers.history import ages
-from recsys_tfrs.objectives.hiding import Hidden, hide_any, hide_newest
+from recsys_tfrs.objectives.hiding import Hidden, hide_any, hide_around, hide_newest
 
 SEED = tf.constant([1, 2])
 
@@ -48,7 +48,11 @@ def test_any_item_may_be_hidden_and_every_item_is_predicted() -> None:
 
 def test_hiding_is_a_function_of_the_seed() -> None:
     histories = of_lengths([20] * 20)
-    for hide in (lambda seed: hide_any(histories, 0.5, seed), lambda seed: newest([20] * 20, rate=0.5, seed=seed)):
+    for hide in (
+        lambda seed: hide_any(histories, 0.5, seed),
+        lambda seed: newest([20] * 20, rate=0.5, seed=seed),
+        lambda seed: hide_around(histories, 0.5, 3.0, 0.2, seed),
+    ):
         first, again, other = hide(SEED), hide(SEED), hide(tf.constant([1, 3]))
         for one, same in zip(first, again, strict=True):
             np.testing.assert_array_equal(one.numpy(), same.numpy())
@@ -118,3 +122,31 @@ def test_users_with_a_single_item_fall_back() -> None:
     assert hidden.target_weight.numpy().tolist() == [1.0] * 3_000
     assert np.isposinf(hidden.age.numpy()).all()
     assert hidden.visible.numpy().mean() == pytest.approx(0.6, abs=5 * np.sqrt(0.24 / 3_000))
+
+
+class TestAround:
+    def test_targets_near_the_moment_weigh_most_and_a_users_add_up_to_his_length(self) -> None:
+        lengths = [30] * 200
+        hidden = hide_around(of_lengths(lengths), 0.5, 3.0, 0.2, SEED)
+        moments = []
+        for age, weight in zip(by_row(hidden.age, lengths), by_row(hidden.target_weight, lengths), strict=True):
+            moment = int(np.argmin(age))
+            moments.append(moment)
+            assert age.tolist() == np.abs(np.arange(30) - moment).tolist()
+            expected = 0.2 + np.exp(-age / 3.0)
+            np.testing.assert_allclose(weight, expected * 30 / expected.sum(), rtol=1e-5)
+        # Every place of the history is as likely as any: 200 draws of 30 places leave few out.
+        assert len(set(moments)) > 20
+        assert 10 < np.mean(moments) < 19
+
+    def test_what_is_seen_is_as_under_any(self) -> None:
+        histories = of_lengths([50] * 20)
+        seen = hide_around(histories, 0.6, 3.0, 0.2, SEED).visible
+        np.testing.assert_array_equal(seen, hide_any(histories, 0.6, SEED).visible)
+
+    def test_short_histories(self) -> None:
+        hidden = hide_around(of_lengths([1, 0, 2]), 0.0, 3.0, 0.0, SEED)
+        assert hidden.visible.numpy().all()
+        assert hidden.target_weight.numpy()[0] == pytest.approx(1)
+        assert hidden.target_weight.numpy()[1:].sum() == pytest.approx(2)
+        assert sorted(hidden.age.numpy()[1:].tolist()) == [0, 1]

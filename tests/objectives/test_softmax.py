@@ -46,3 +46,30 @@ def test_full_softmax_does_not_depend_on_the_batch_size() -> None:
 def test_a_batch_without_positives_costs_nothing() -> None:
     assert full_softmax(SCORES, [[], [], [], []], np.zeros(0, np.float32)) == 0
     assert full_softmax(SCORES, POSITIVES, np.zeros(6, np.float32)) == 0
+
+
+@pytest.mark.parametrize("own_query", [False, True])
+def test_masked_positives_do_not_compete(own_query: bool) -> None:
+    """Scores log 1, log 2, log 5, log 3 for somebody who likes items 2 and 3: 2 / (2 + 1 + 3) and 5 / (5 + 1 + 3)."""
+    row = np.log([1000.0, 1.0, 2.0, 5.0, 3.0]).astype(np.float32)
+    scores = np.stack([row, row]) if own_query else row[None]
+    if own_query:
+        scores[1, 4] = np.log(7.0)  # each positive is asked for with scores of its own
+    weights = np.array([1.0, 3.0], np.float32)
+    loss = FullSoftmax(mask_positives=True)(tf.constant(scores), ragged([[2, 3]]), tf.constant(weights), own_query)
+    second = (5 + 1 + 7) / 5 if own_query else (5 + 1 + 3) / 5
+    assert float(loss) == pytest.approx((np.log(6 / 2) + 3 * np.log(second)) / 4, rel=1e-5)
+
+
+def test_with_one_positive_there_is_nothing_to_mask() -> None:
+    single, ones = [[1], [2], [6], [5]], np.ones(4, np.float32)
+    masked = FullSoftmax(mask_positives=True)(tf.constant(SCORES), ragged(single), tf.constant(ones))
+    assert float(masked) == pytest.approx(full_softmax(SCORES, single, ones), rel=1e-5)
+
+
+def test_a_user_who_likes_everything_costs_nothing() -> None:
+    scores = tf.Variable([[0.0, 3.0, -2.0]])
+    with tf.GradientTape() as tape:
+        loss = FullSoftmax(mask_positives=True)(scores, ragged([[1, 2]]), tf.ones(2))
+    assert float(loss) == 0
+    assert not tape.gradient(loss, scores).numpy().any()

@@ -48,17 +48,21 @@ def test_a_batch_without_positives_costs_nothing() -> None:
     assert full_softmax(SCORES, POSITIVES, np.zeros(6, np.float32)) == 0
 
 
-@pytest.mark.parametrize("own_query", [False, True])
-def test_masked_positives_do_not_compete(own_query: bool) -> None:
+def test_masked_positives_do_not_compete() -> None:
     """Scores log 1, log 2, log 5, log 3 for somebody who likes items 2 and 3: 2 / (2 + 1 + 3) and 5 / (5 + 1 + 3)."""
-    row = np.log([1000.0, 1.0, 2.0, 5.0, 3.0]).astype(np.float32)
-    scores = np.stack([row, row]) if own_query else row[None]
-    if own_query:
-        scores[1, 4] = np.log(7.0)  # each positive is asked for with scores of its own
-    weights = np.array([1.0, 3.0], np.float32)
-    loss = FullSoftmax(mask_positives=True)(tf.constant(scores), ragged([[2, 3]]), tf.constant(weights), own_query)
-    second = (5 + 1 + 7) / 5 if own_query else (5 + 1 + 3) / 5
-    assert float(loss) == pytest.approx((np.log(6 / 2) + 3 * np.log(second)) / 4, rel=1e-5)
+    scores = np.log([[1000.0, 1.0, 2.0, 5.0, 3.0]]).astype(np.float32)
+    loss = FullSoftmax(mask_positives=True)(tf.constant(scores), ragged([[2, 3]]), tf.constant([1.0, 3.0]))
+    assert float(loss) == pytest.approx((np.log(6 / 2) + 3 * np.log(9 / 5)) / 4, rel=1e-5)
+
+
+def test_masks_are_those_of_the_user_where_each_positive_has_a_query_of_its_own() -> None:
+    """The first likes items 2 and 3, the second item 4: 2 / (2 + 1 + 3), 5 / (5 + 1 + 7), 3 / (1 + 2 + 5 + 3)."""
+    scores = np.log([[1000.0, 1.0, 2.0, 5.0, 3.0], [1000.0, 1.0, 2.0, 5.0, 7.0], [1000.0, 1.0, 2.0, 5.0, 3.0]])
+    loss = FullSoftmax(mask_positives=True)(
+        tf.constant(scores, tf.float32), ragged([[2, 3], [4]]), tf.constant([1.0, 3.0, 2.0]), own_query=True
+    )
+    expected = (np.log(6 / 2) + 3 * np.log(13 / 5) + 2 * np.log(11 / 3)) / 6
+    assert float(loss) == pytest.approx(expected, rel=1e-5)
 
 
 def test_with_one_positive_there_is_nothing_to_mask() -> None:

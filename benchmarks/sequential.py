@@ -21,7 +21,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 from record import Figures, commit, judged, machine, table, today
 
 from recsys_tfrs import runtime
@@ -35,11 +34,14 @@ from recsys_tfrs.training.config import TrainingConfig
 from recsys_tfrs.training.fit import make_optimizer
 from recsys_tfrs.training.sequences import next_item_batches
 
+tf = runtime.import_tensorflow()
+
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "sequential"
 
-#: Seconds a speed is measured for, after the first steps.
-_SECONDS = 20.0
+
+#: Metrics that results hold.
+_METRICS = ("hit@10", "ndcg@10", "hit@20", "mrr@20")
 
 
 def trained(config: str, dataset: list[str]) -> Figures:
@@ -51,21 +53,24 @@ def trained(config: str, dataset: list[str]) -> Figures:
         subprocess.run(
             [sys.executable, "-m", "recsys_tfrs", *command], check=True, cwd=place, stdout=subprocess.DEVNULL
         )
-        seconds = time.perf_counter() - started
-        metrics = json.loads((run / "metrics.json").read_text("utf-8"))
-        return {
-            "command": " ".join(["recsys-tfrs", "train", "gru", "--config", f"configs/gru/{config}"]),
-            "seconds": seconds,
-            "training": metrics["training"],
-            "next_item": metrics["next_item"],
-            "metrics": {name: metrics["metrics"][name] for name in ("hit@10", "ndcg@10", "hit@20", "mrr@20")},
-            "intervals": {name: metrics["intervals"][name] for name in ("hit@10", "ndcg@10", "hit@20", "mrr@20")},
-            "baselines": {
-                name: {metric: figures[metric] for metric in ("hit@10", "ndcg@10", "hit@20", "mrr@20")}
-                for name, figures in metrics["baselines"].items()
-            },
-            "step_ms": step_latency(run / "saved_model" / "1"),
-        }
+        return of_run(run, config) | {"seconds": time.perf_counter() - started}
+
+
+def of_run(run: Path, config: str) -> Figures:
+    """What a finished run measured, and one step of its export."""
+    metrics = json.loads((run / "metrics.json").read_text("utf-8"))
+    return {
+        "command": f"recsys-tfrs train gru --config configs/gru/{config}",
+        "seconds": metrics["training"]["seconds"],
+        "training": metrics["training"],
+        "next_item": metrics["next_item"],
+        "metrics": {name: metrics["metrics"][name] for name in _METRICS},
+        "intervals": {name: metrics["intervals"][name] for name in _METRICS},
+        "baselines": {
+            name: {metric: figures[metric] for metric in _METRICS} for name, figures in metrics["baselines"].items()
+        },
+        "step_ms": step_latency(run / "saved_model" / "1"),
+    }
 
 
 def step_latency(version: Path, calls: int = 500) -> dict[str, float]:
@@ -98,19 +103,20 @@ def matrix_rate(dtype: tf.DType) -> float:
     return max(rates)
 
 
-def speed(interactions: Interactions, rows: np.ndarray, batch_size: int, settings: Figures) -> Figures:
+def speed(interactions: Interactions, rows: np.ndarray, batch_size: int, settings: Figures, lasts: float) -> Figures:
     """Events per second of training steps on some rows, optimizer included, and the operations of an event."""
     histories = build_histories(interactions, rows)
     config = gru.Config(**settings)
     model = gru.build(config, FeaturesConfig(), interactions, histories, 1)
-    model.compile(optimizer=make_optimizer(TrainingConfig(**gru.TRAINING)))
+    training = TrainingConfig(optimizer="adam" if model.scores_catalogue else "lazy-adam")
+    model.compile(optimizer=make_optimizer(training))
     model.optimizer.build(model.trainable_variables)
     batches = next_item_batches(histories, batch_size=batch_size, seed=1, **config.sequences())
     step, stream = model.make_train_function(), iter(batches.dataset())
     for _ in range(30):
         step(stream)
     started, steps = time.perf_counter(), 0
-    while time.perf_counter() - started < _SECONDS:
+    while time.perf_counter() - started < lasts:
         float(step(stream)["loss"])
         steps += 1
     seconds = time.perf_counter() - started
@@ -130,18 +136,18 @@ def speed(interactions: Interactions, rows: np.ndarray, batch_size: int, setting
     }
 
 
-def speed_of_sessions(folder: Path) -> Figures:
+def speed_of_sessions(folder: Path, lasts: float) -> Figures:
     """The setting of GRU4Rec: 100 units, 2,048 sampled items."""
     data, split = split_interactions(load(DataRequest(str(folder))))
-    base = {"dim": 100, "units": [100], "objective": "cross-entropy", "num_samples": 2_048}
+    base = {"dim": 100, "units": [100], "input_dropout": 0.0, "objective": "cross-entropy", "num_samples": 2_048}
     return {
-        "session-parallel": speed(data, split.train, 512, {**base, "examples": "session-parallel", "rows": 512}),
-        "sequences": speed(data, split.train, 2_048, base),
-        "sequences, full softmax": speed(data, split.train, 2_048, {**base, "objective": "full-softmax"}),
+        "session-parallel": speed(data, split.train, 512, {**base, "examples": "session-parallel", "rows": 512}, lasts),
+        "sequences": speed(data, split.train, 2_048, base, lasts),
+        "sequences, full softmax": speed(data, split.train, 2_048, {**base, "objective": "full-softmax"}, lasts),
     }
 
 
-def speed_of_users() -> Figures:
+def speed_of_users(lasts: float) -> Figures:
     """Sequences as long as those of MovieLens 1M: 6,000 users, 3,400 items, up to 200 items each."""
     rng = np.random.default_rng(0)
     lengths = np.clip(rng.lognormal(4.5, 0.9, 6_000), 20, 200).astype(np.int64)
@@ -152,7 +158,7 @@ def speed_of_users() -> Figures:
     data = Interactions("long-sequences", users, items, None, np.arange(len(users)), *names)
     base = {"dim": 128, "units": [256]}
     return {
-        "full softmax": speed(data, np.arange(len(users)), 8_192, {**base, "objective": "full-softmax"}),
+        "full softmax": speed(data, np.arange(len(users)), 8_192, {**base, "objective": "full-softmax"}, lasts),
         "1,024 samples": speed(
             data, np.arange(len(users)), 8_192, {**base, "objective": "cross-entropy", "num_samples": 1_024}
         ),
@@ -221,6 +227,7 @@ def main() -> None:
     parser.add_argument("--sessions", type=Path, help="folder of prepared sessions")
     parser.add_argument("--data-dir", type=Path, help="MovieLens 100K")
     parser.add_argument("--only", choices=["sessions", "movielens-100k", "speed"], help="a single part")
+    parser.add_argument("--seconds", type=float, default=20.0, help="that each speed is measured for")
     parser.add_argument("--note", default="", help="a sentence to stand in the results")
     options = parser.parse_args()
     path = RESULTS.with_suffix(".json")
@@ -235,8 +242,8 @@ def main() -> None:
     parts["speed"] = lambda: {
         "float32": matrix_rate(tf.float32),
         "bfloat16": matrix_rate(tf.bfloat16),
-        "sessions": speed_of_sessions(options.sessions) if options.sessions else {},
-        "users": speed_of_users(),
+        "sessions": speed_of_sessions(options.sessions, options.seconds) if options.sessions else {},
+        "users": speed_of_users(options.seconds),
     }
     for name, part in parts.items():
         if options.only in (None, name):

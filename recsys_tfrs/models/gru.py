@@ -31,7 +31,13 @@ from recsys_tfrs.schema import ITEM_ID
 LARGEST_FULL_SOFTMAX = 50_000
 
 #: The family's own defaults of the ``training`` section.
-TRAINING: dict[str, Any] = {"batch_size": 2_048, "epochs": 40, "validate_every": 1, "patience": 4}
+TRAINING: dict[str, Any] = {
+    "batch_size": 1_024,
+    "epochs": 16,
+    "learning_rate_decay": "linear",
+    "validate_every": 1,
+    "patience": 4,
+}
 
 
 class Config(FamilyConfig):
@@ -54,8 +60,8 @@ class Config(FamilyConfig):
     temperature: float = Field(0.08, gt=0, description="Scores are divided by this before a loss.")
     item_bias: bool = Field(False, description="Give every item a bias, so that scores need not be cosines alone.")
     initial_scale: float = Field(0.05, gt=0, description="Standard deviation of the initial embeddings.")
-    input_dropout: float = Field(0.0, ge=0, lt=1, description="Dropout of what enters the first layer.")
-    dropout: float = Field(0.3, ge=0, lt=1, description="Dropout of the state that leaves each layer.")
+    input_dropout: float = Field(0.2, ge=0, lt=1, description="Dropout of what enters the first layer.")
+    dropout: float = Field(0.4, ge=0, lt=1, description="Dropout of the state that leaves each layer.")
     unknown_rate: float = Field(
         0.02, ge=0, lt=1, description="Share of inputs replaced by the unknown item, which stands for empty histories."
     )

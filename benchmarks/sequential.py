@@ -160,7 +160,7 @@ def speed_of_users(lasts: float) -> Figures:
     return {
         "full softmax": speed(data, np.arange(len(users)), 8_192, {**base, "objective": "full-softmax"}, lasts),
         "1,024 samples": speed(
-            data, np.arange(len(users)), 8_192, {**base, "objective": "cross-entropy", "num_samples": 1_024}
+            data, np.arange(len(users)), 8_192, {**base, "objective": "cross-entropy", "num_samples": 1_024}, lasts
         ),
     }
 

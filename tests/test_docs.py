@@ -124,7 +124,7 @@ def test_softmax_explains_what_is_its_own() -> None:
     table = page("softmax.md").split("## Settings")[1].split("## References")[0]
     explained = set(re.findall(r"`(\w+)`", "\n".join(re.findall(r"^\| (.+?) \|", table, flags=re.MULTILINE))))
     own = {name for name in Config.model_fields if name not in HistoryConfig.model_fields}
-    assert explained == own | {"objective", "mask_positives"}  # which it widens, or has another default of
+    assert explained == own | {"objective"}  # which it widens
 
 
 def test_item2vec_explains_every_setting() -> None:

@@ -46,11 +46,6 @@ class Config(HistoryConfig):
     num_hard: int = Field(
         0, ge=0, description="Of the drawn negatives, keep so many per query, those it scores highest; 0: all."
     )
-    mask_positives: bool = Field(
-        True,
-        description="Under the full softmax, leave a user's other items out of the softmax of each of them; if not, it "
-        "is the cross-entropy against the multi-hot distribution of his items.",
-    )
     user_weight: float = Field(
         1.0,
         ge=0,

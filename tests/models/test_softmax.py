@@ -26,11 +26,11 @@ class TestContract(ModelContract):
     ways: ClassVar[list[Way]] = [
         {"hide": "any", "objective": "full-softmax"},
         {"hide": "newest", "objective": "in-batch"},
-        {"hide": "around", "mask_positives": False},
+        {"hide": "around", "mask_positives": True},
     ]
     everything: ClassVar[Way] = {"hidden": [8], "empty_history": 0.4}
     capable: ClassVar[Way] = {"dim": 32, "hidden": [64]}
-    remember: ClassVar[Way] = {"hide": "any", "hide_rate": 0.0, "empty_history": 0.0, "mask_positives": False}
+    remember: ClassVar[Way] = {"hide": "any", "hide_rate": 0.0, "empty_history": 0.0}
 
 
 def built(**settings: object) -> SoftmaxModel:

@@ -121,7 +121,9 @@ def speed(interactions: Interactions, rows: np.ndarray, batch_size: int, setting
         steps += 1
     seconds = time.perf_counter() - started
     events = batches.examples_per_epoch / batches.steps_per_epoch
-    scored = interactions.num_items if model.scores_catalogue else config.num_samples + events
+    scored = float(interactions.num_items)
+    if not model.scores_catalogue:  # at most: an item that comes twice is scored once
+        scored = min(scored, config.num_samples + events)
     width = config.dim
     recurrence = sum(2 * units * 3 * units for units in config.units) + 2 * width * 3 * config.units[0]
     operations = 3 * (recurrence + 2 * config.units[-1] * width + 2 * width * scored)  # forward, and twice backward

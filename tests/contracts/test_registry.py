@@ -60,7 +60,9 @@ def test_a_family_has_a_make_target(family: str) -> None:
 
 def test_every_model_file_is_a_registered_family() -> None:
     modules = {path.stem for path in (ROOT / "recsys_tfrs" / "models").glob("*.py")}
-    assert modules - {"__init__", "registry", "family", "retriever", "scoring", "history_model"} == set(FAMILIES.values())
+    assert modules - {"__init__", "registry", "family", "retriever", "scoring", "history_model"} == set(
+        FAMILIES.values()
+    )
 
 
 def test_an_unknown_family_is_refused_with_those_there_are() -> None:

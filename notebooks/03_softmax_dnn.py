@@ -204,5 +204,5 @@ else:
 # ## What to read next
 #
 # * [docs/softmax.md](../docs/softmax.md): equations, features and settings.
-# * [04_negative_sampling_and_folding](04_negative_sampling_and_folding.ipynb): when the catalogue is too large to score.
+# * [04_negative_sampling_and_folding](04_negative_sampling_and_folding.ipynb): for catalogues too large to score.
 # * [05_two_tower_retrieval](05_two_tower_retrieval.ipynb): the same idea with a tower for the items.

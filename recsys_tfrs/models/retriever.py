@@ -57,11 +57,6 @@ class Retriever(tfrs.Model):
         Returns:
           ``[batch, dim]``.
         """
-        return self._traced_users(users)
-
-    # One signature for every batch: traced once in the life of a model.
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.int32)])
-    def _traced_users(self, users: tf.Tensor) -> tf.Tensor:
         return self.query_tower(self.data.encoded_users(users))
 
     def encoded_query_vectors(

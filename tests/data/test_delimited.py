@@ -107,7 +107,7 @@ def test_line_numbers_go_on_over_blocks(monkeypatch: pytest.MonkeyPatch) -> None
         read(good + "u,i,bad,1\n")
 
 
-@settings(deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     st.lists(st.tuples(st.text("ab\n,\"'", min_size=1), st.text('xy;\n"', min_size=1)), min_size=1, max_size=30),
     st.integers(1, 40),

@@ -96,6 +96,7 @@ def test_recommendations_for_everybody_in_a_file(trained: Trained, tmp_path: Pat
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="ScaNN exists for Linux only")
 def test_the_index_is_tuned_and_the_catalogue_changed_without_training(trained: Trained, tmp_path: Path) -> None:
     run = tmp_path / "run"

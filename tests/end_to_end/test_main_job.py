@@ -119,6 +119,7 @@ def test_compare_writes_one_table_of_everything(trained: Trained, tmp_path: Path
     assert 0 < recorded["identical_lists"] < 0.5
 
 
+@pytest.mark.slow
 def test_families_are_trained_once_and_compared(tmp_path: Path) -> None:
     settings = ["training.epochs=2", "model.dim=8", "model.hide=any", 'evaluation.baselines=["popularity"]']
     command = ["compare", "--families", "softmax", "--dataset", "simulated-tiny", "--out", tmp_path / "c"]

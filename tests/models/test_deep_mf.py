@@ -209,7 +209,7 @@ def test_hidden_layers_find_what_a_product_of_one_factor_cannot() -> None:
         model = module.build(module.Config(**plain, **settings), FeaturesConfig(), data, histories, 1)
         model.compile(optimizer=tf.keras.optimizers.Adam(0.02))
         batches = InteractionBatches(histories, 240, seed=1)
-        model.fit(batches.dataset(), steps_per_epoch=batches.steps_per_epoch, epochs=80, verbose=0)
+        model.fit(batches.dataset(), steps_per_epoch=batches.steps_per_epoch, epochs=50, verbose=0)
         error = model.predicted_ratings(data.users[withheld], data.items[withheld]) - data.ratings[withheld]
         errors[module] = np.sqrt(np.mean(error**2))
     assert errors[deep_mf] < 0.5

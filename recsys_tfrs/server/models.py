@@ -123,6 +123,9 @@ class WatchedModel:
                 _log.info("model %s: version %d replaces %d", self.name, newest.version, self._newest.version)
             replaced = self._loaded.keys() - kept.keys()
             self._newest, self._loaded = newest, kept
+            # Said only once it is true: who reads it may ask at once.
+            for version in kept:
+                self._statuses[version] = VersionStatus(version, State.AVAILABLE)
             for version in replaced:  # requests that still run hold on to it
                 self._statuses[version] = VersionStatus(version, State.END)
 
@@ -195,7 +198,6 @@ class WatchedModel:
             self._statuses[version] = VersionStatus(version, State.END, code, message)
             self._failed[version] = self._seen[version]
             return None
-        self._statuses[version] = VersionStatus(version, State.AVAILABLE)
         return servable
 
 

@@ -114,7 +114,7 @@ def test_the_switch_while_requests_run(base: Path, start: Callable[..., Any]) ->
         shutil.copytree(base / "1", base / "2")
         until = time.monotonic() + 60
         running = Running(at.rest, at.grpc, base)
-        while client.status()[0].state != "AVAILABLE" or client.status()[0].version != 2:
+        while (newest := client.status()[0]).state != "AVAILABLE" or newest.version != 2:
             assert client.predict("serving_default", {"x": [1, 2.5]})["y"].tolist() == [2, 5]
             assert time.monotonic() < until
         assert running.call("/v1/models/movies/metadata")[1]["model_spec"]["version"] == "2"
@@ -137,3 +137,38 @@ def test_a_port_that_is_taken(base: Path, start: Callable[..., Any]) -> None:
             background(ServerConfig(base, "movies", port=0, grpc_port=grpc_port)),
         ):
             pass
+
+
+def test_a_version_is_available_only_once_requests_reach_it(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is said while a version warms up: it is loading, and the one before answers."""
+    from recsys_tfrs.server.models import State, WatchedModel
+    from recsys_tfrs.server.servable import Servable
+
+    model = WatchedModel.at(base, "movies")
+    model.load()
+    shutil.copytree(base / "1", base / "2")
+    seen = []
+    load = Servable.load
+
+    def loading(folder: Path) -> Servable:
+        seen.append((model.statuses(2)[0].state, model.newest))
+        return load(folder)
+
+    monkeypatch.setattr(Servable, "load", loading)
+    monkeypatch.setattr(
+        WatchedModel, "_newest", property(lambda self: self.__dict__["newest_one"], _noting(seen)), raising=False
+    )
+    model.__dict__["newest_one"] = model.__dict__.pop("_newest")
+    model.poll(settled=True)
+    assert seen == [(State.LOADING, 1), (State.LOADING, 2)]
+    assert model.statuses(2)[0].state is State.AVAILABLE
+
+
+def _noting(seen: list[tuple[object, int]]) -> Any:
+    """A setter that writes down what is said of version 2 at the moment it becomes the newest."""
+
+    def setter(model: Any, value: Any) -> None:
+        model.__dict__["newest_one"] = value
+        seen.append((model.statuses(2)[0].state, value.version))
+
+    return setter

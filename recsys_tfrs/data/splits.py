@@ -54,7 +54,7 @@ class Split:
     @property
     def num_withheld(self) -> int:
         """Training rows not fitted on while selecting."""
-        return len(self.validation if self.withheld is None else self.withheld)
+        return len(self.train) - len(self.selection_train)
 
     @property
     def known(self) -> Rows:

@@ -217,7 +217,7 @@ class DeepFactorization(Retriever):
             seed=seed + 2_000,
         )
         scale = (self._deviation / config.networks) ** 0.5
-        sizes = {name: getattr(config, name) for name in ("networks", "dim", "embedding", "initial_scale")}
+        sizes = config.model_dump(include={"networks", "dim", "embedding", "initial_scale"})
         user_side = PairSide(data.users.encoders, USER_ID, user_biases, hidden=config.hidden[0], seed=seed, **sizes)
         item_side = PairSide(
             data.items.encoders, ITEM_ID, item_biases, hidden=config.hidden[0], seed=seed + 1_000, **sizes

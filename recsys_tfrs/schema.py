@@ -14,6 +14,9 @@ ITEM_ID = "item_id"
 RATING = "rating"
 TIMESTAMP = "timestamp"
 
+#: Items of a user, oldest first, as a field of an example.
+HISTORY = "history"
+
 #: MovieLens, after TensorFlow Datasets.
 RAW_USER_AGE = "raw_user_age"
 USER_GENDER = "user_gender"

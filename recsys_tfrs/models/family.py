@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from recsys_tfrs.config import Section
 
 #: What one row of a training batch is.
-BatchesOf = Literal["users", "interactions", "pairs", "sequences"]
+BatchesOf = Literal["users", "interactions", "pairs", "sequences", "examples"]
 
 FamilyConfigT = TypeVar("FamilyConfigT", bound="FamilyConfig")
 

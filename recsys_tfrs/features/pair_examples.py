@@ -1,0 +1,139 @@
+"""Examples made of interactions: a user, an item, the moment, and what the user had done before.
+
+Every user and item is encoded once; a row of an example is gathered from those tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from recsys_tfrs.data.histories import Histories
+from recsys_tfrs.features.encoded import EncodedData
+from recsys_tfrs.features.encoders import Encoder, IdEncoder
+from recsys_tfrs.features.fields import IDS, VALUES, EncodedExamples, ExamplePreprocessor
+from recsys_tfrs.schema import HISTORY, ITEM_ID
+
+
+class HistoryEncoder(Encoder):
+    """Item ids of a history, oldest first -> ``[batch, width]`` ids of the newest, padded with 0.
+
+    Args:
+      items: looks up item ids.
+      width: most items that are read.
+    """
+
+    raw_rank = 2
+
+    def __init__(self, items: IdEncoder, width: int) -> None:
+        super().__init__(name=HISTORY)
+        self._items = items
+        self.vocabulary_size, self.width = items.vocabulary_size, width
+
+    def adapt(self, values: NDArray[Any]) -> None:
+        """Nothing is learned here: the items' own ids are."""
+
+    def call(self, values: tf.Tensor) -> tf.Tensor:
+        """Look up ``[batch, any width]`` strings; what is unknown, "" among it, is 0."""
+        ids = tf.reshape(self._items(tf.reshape(values[:, -self.width :], [-1])), [tf.shape(values)[0], -1])
+        ids = tf.pad(ids, [[0, 0], [0, self.width - tf.shape(ids)[1]]])
+        return tf.ensure_shape(ids, [None, self.width])
+
+
+@dataclass(frozen=True)
+class PairRows:
+    """Users and items that are asked about together.
+
+    Attributes:
+      users, items: ``[num_rows]`` int32 internal ids.
+      rows: ``[num_rows]`` int64 row of the interactions in whose circumstances each is asked.
+      targets: ``[num_rows, num_targets]`` float32 what came of it; NaN where that is not known.
+      weights: ``[num_rows]`` float32, how much each counts; None: all the same.
+    """
+
+    users: NDArray[np.int32]
+    items: NDArray[np.int32]
+    rows: NDArray[np.int64]
+    targets: NDArray[np.float32]
+    weights: NDArray[np.float32] | None = None
+
+
+def pair_encoders(data: EncodedData, width: int) -> dict[str, Encoder]:
+    """Encoder by field: columns of users, items and context, and the history, where `width` is not 0.
+
+    A name that two of them have gets in front of it whose it is, ``user_``, ``item_`` or ``context_``.
+    """
+    encoders = {field: encoder for _, field, _, encoder in _fields(data)}
+    id_encoder = data.items.encoders[ITEM_ID]
+    if width and isinstance(id_encoder, IdEncoder):
+        encoders[HISTORY] = HistoryEncoder(id_encoder, width)
+    return encoders
+
+
+def encode_pairs(
+    data: EncodedData, layer: ExamplePreprocessor, pairs: PairRows, known: Histories, *, in_order: bool
+) -> EncodedExamples:
+    """Encode pairs.
+
+    Args:
+      data: encoded columns of all users, items and rows.
+      layer: made of `pair_encoders`.
+      pairs: to encode.
+      known: what each user is known to have done.
+      in_order: of the rows that are among `known`, only what came before them is their history; otherwise all but
+        the row itself.
+    """
+    sides = {"user": pairs.users, "item": pairs.items, "context": pairs.rows + 1}
+    columns: dict[str, NDArray[Any]] = {}
+    for side, field, column, _ in _fields(data):
+        table = {"user": data.user_table, "item": data.item_table, "context": data.context_table}[side]
+        columns[field] = table[column].numpy()[sides[side]]
+    layout, made = layer.layout, {}
+    if layout.single:
+        made[IDS] = np.stack([columns[name] for name in layout.single], axis=1)
+    if layout.dense:
+        wide = [columns[name].reshape(len(pairs.users), -1) for name in layout.dense]
+        made[VALUES] = np.concatenate(wide, axis=1).astype(np.float32)
+    for name in layout.several:
+        made[name] = columns[name] if name != HISTORY else _histories(data, layer, pairs, known, in_order)
+    return EncodedExamples(made, pairs.targets, pairs.weights, pairs.users)
+
+
+def _fields(data: EncodedData) -> list[tuple[str, str, str, Encoder]]:
+    """Side, field, column and encoder of everything that is read of a pair."""
+    sides: Mapping[str, Mapping[str, Encoder]] = {
+        "user": data.users.encoders,
+        "item": data.items.encoders,
+        "context": data.context.encoders,
+    }
+    names = [name for encoders in sides.values() for name in encoders]
+    return [
+        (side, f"{side}_{name}" if names.count(name) > 1 else name, name, encoder)
+        for side, encoders in sides.items()
+        for name, encoder in encoders.items()
+    ]
+
+
+def _histories(
+    data: EncodedData, layer: ExamplePreprocessor, pairs: PairRows, known: Histories, in_order: bool
+) -> NDArray[np.int32]:
+    """``[num_rows, width]`` newest items of the users, each row's own left out, as ids of the items' vocabulary."""
+    width = layer.encoders[HISTORY].width
+    vocabulary = data.item_table[ITEM_ID].numpy()[known.items].astype(np.int32)
+    start, end = known.offsets[pairs.users], known.offsets[pairs.users + 1]
+    place_of = np.full(int(max(known.rows.max(initial=-1), pairs.rows.max(initial=-1))) + 1, -1, np.int64)
+    place_of[known.rows] = np.arange(len(known.rows))
+    own = place_of[pairs.rows]
+    is_known = (own >= 0) & (known.items[np.maximum(own, 0)] == pairs.items) if len(known.items) else own >= 0
+    if in_order:
+        end = np.where(is_known, own, end)
+    place = end[:, None] - 1 - np.arange(width)[None, :]
+    if not in_order:
+        place -= is_known[:, None] & (place <= own[:, None])
+    there = place >= start[:, None]
+    return np.where(there, np.append(vocabulary, np.int32(0))[np.where(there, place, -1)], 0).astype(np.int32)

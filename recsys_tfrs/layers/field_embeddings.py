@@ -1,0 +1,77 @@
+"""Encoded fields -> one vector and one first-order weight each."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from recsys_tfrs.features.fields import IDS, VALUES, FieldLayout
+
+
+class Fields(NamedTuple):
+    """What all parts of a ranking model read.
+
+    Attributes:
+      vectors: ``[batch, num_fields, dim]``.
+      weights: ``[batch, num_fields]`` first-order weights, ``w_i x_i``.
+    """
+
+    vectors: tf.Tensor
+    weights: tf.Tensor
+
+
+class FieldEmbeddings(tf.keras.layers.Layer):
+    """One vector and one weight for each field of an example, shared by all parts of a model.
+
+    A field of one id has the row of its id; one of several ids the mean of theirs, padding left out; one of numbers
+    ``sum_j x_j v_j``, as a factorization machine reads real values. A field that is missing says nothing: its row
+    starts at zero, and learns where training has such rows.
+
+    All rows lie in one table, the first-order weight behind the vector, so a batch is looked up once. Guo et al.,
+    DeepFM, IJCAI 2017, section 2.1 (https://arxiv.org/abs/1703.04247): the parts share their embeddings.
+
+    Args:
+      layout: of the fields.
+      dim: size of the vectors; 0: first-order weights alone.
+      scale: standard deviation of the initial vectors.
+      seed: of the initial weights.
+    """
+
+    def __init__(self, layout: FieldLayout, dim: int, *, scale: float, seed: int) -> None:
+        super().__init__(name="field_embeddings")
+        self.layout, self.dim = layout, dim
+        sizes = [*layout.single.values(), *layout.several.values(), *layout.dense.values()]
+        firsts = np.concatenate([[0], np.cumsum(sizes)])
+        self.first_rows = {name: int(first) for name, first in zip(layout.names, firsts[:-1], strict=True)}
+        initial = np.zeros((firsts[-1], dim + 1), np.float32)
+        initial[:, :dim] = np.random.default_rng(seed).normal(0.0, scale, (firsts[-1], dim))
+        initial[[self.first_rows[name] for name in (*layout.single, *layout.several)]] = 0.0
+        self.table = self.add_weight(
+            name="table", shape=initial.shape, initializer=tf.keras.initializers.Constant(initial)
+        )
+        self._offsets = tf.constant([self.first_rows[name] for name in layout.single], tf.int32)
+        # Which field each number belongs to.
+        owner = np.repeat(np.arange(len(layout.dense)), list(layout.dense.values()))
+        self._of_field = tf.constant(owner[None, :] == np.arange(len(layout.dense))[:, None], tf.float32)
+        self._dense_first = int(firsts[-1]) - sum(layout.dense.values())
+
+    def call(self, encoded: dict[str, tf.Tensor]) -> Fields:
+        """Embed a batch of `recsys_tfrs.features.fields.ExamplePreprocessor`."""
+        parts = []
+        if self.layout.single:
+            parts.append(tf.gather(self.table, encoded[IDS] + self._offsets))
+        for name in self.layout.several:
+            ids = encoded[name]
+            known = tf.cast(ids > 0, tf.float32)
+            share = tf.math.divide_no_nan(known, tf.reduce_sum(known, axis=1, keepdims=True))
+            rows = tf.gather(self.table, ids + self.first_rows[name])
+            parts.append(tf.einsum("bw,bwd->bd", share, rows)[:, None, :])
+        if self.layout.dense:
+            # x_j v_j, added up within each field.
+            values = encoded[VALUES][:, None, :] * self._of_field
+            parts.append(tf.einsum("bfj,jd->bfd", values, self.table[self._dense_first :]))
+        rows = tf.concat(parts, axis=1) if len(parts) > 1 else parts[0]
+        rows = tf.cast(rows, self.compute_dtype)
+        return Fields(rows[..., : self.dim], rows[..., self.dim])

@@ -1,0 +1,34 @@
+"""Deep and cross network: layers that multiply with their input, beside a deep part.
+
+Wang et al., DCN V2: improved deep and cross network, WWW 2021 (https://arxiv.org/abs/2008.13535), the parallel
+structure, on TFRS's own cross layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pydantic import Field
+
+from recsys_tfrs.features.fields import ExamplePreprocessor
+from recsys_tfrs.models.ranker import TRAINING as TRAINING
+from recsys_tfrs.models.ranker import Part, Ranker, RankerConfig
+from recsys_tfrs.objectives.prediction import Target
+
+
+class Config(RankerConfig):
+    """Settings of `dcn`."""
+
+    parts: list[Part] = Field(["cross", "deep"], min_length=1, description="What the prediction is the sum of.")
+
+
+def build(config: Config, preprocessor: ExamplePreprocessor, targets: Sequence[Target], seed: int) -> Ranker:
+    """Make an untrained model.
+
+    Args:
+      config: of the model.
+      preprocessor: of the fields, adapted on training rows.
+      targets: what is predicted.
+      seed: of the initial weights.
+    """
+    return Ranker(config, preprocessor, targets, seed, name="dcn")

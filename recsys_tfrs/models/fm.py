@@ -1,0 +1,34 @@
+"""Factorization machine: a weight for every field, and for every pair of fields the product of their vectors.
+
+Rendle, Factorization machines, ICDM 2010. With a user, an item and a history as fields it is biased matrix
+factorization and SVD++ (section V of the paper).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pydantic import Field
+
+from recsys_tfrs.features.fields import ExamplePreprocessor
+from recsys_tfrs.models.ranker import TRAINING as TRAINING
+from recsys_tfrs.models.ranker import Part, Ranker, RankerConfig
+from recsys_tfrs.objectives.prediction import Target
+
+
+class Config(RankerConfig):
+    """Settings of `fm`."""
+
+    parts: list[Part] = Field(["linear", "fm"], min_length=1, description="What the prediction is the sum of.")
+
+
+def build(config: Config, preprocessor: ExamplePreprocessor, targets: Sequence[Target], seed: int) -> Ranker:
+    """Make an untrained model.
+
+    Args:
+      config: of the model.
+      preprocessor: of the fields, adapted on training rows.
+      targets: what is predicted.
+      seed: of the initial weights.
+    """
+    return Ranker(config, preprocessor, targets, seed, name="fm")

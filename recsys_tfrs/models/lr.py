@@ -1,0 +1,33 @@
+"""Logistic regression over fields: the first-order part alone, which interactions have to beat.
+
+Richardson et al., Predicting clicks: estimating the click-through rate for new ads, WWW 2007.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pydantic import Field
+
+from recsys_tfrs.features.fields import ExamplePreprocessor
+from recsys_tfrs.models.ranker import TRAINING as TRAINING
+from recsys_tfrs.models.ranker import Part, Ranker, RankerConfig
+from recsys_tfrs.objectives.prediction import Target
+
+
+class Config(RankerConfig):
+    """Settings of `lr`."""
+
+    parts: list[Part] = Field(["linear"], min_length=1, description="What the prediction is the sum of.")
+
+
+def build(config: Config, preprocessor: ExamplePreprocessor, targets: Sequence[Target], seed: int) -> Ranker:
+    """Make an untrained model.
+
+    Args:
+      config: of the model.
+      preprocessor: of the fields, adapted on training rows.
+      targets: what is predicted.
+      seed: of the initial weights.
+    """
+    return Ranker(config, preprocessor, targets, seed, name="lr")

@@ -1,0 +1,249 @@
+"""What all ranking models are: fields -> embeddings -> parts that speak at once, their sum the prediction.
+
+Guo et al., DeepFM: a factorization-machine based neural network for CTR prediction, IJCAI 2017
+(https://arxiv.org/abs/1703.04247): ``y = sigmoid(y_FM + y_DNN)``, both reading the same embeddings. Each family is a
+choice of parts:
+
+===========  ======================================================  ==================================================
+part         output                                                  source
+===========  ======================================================  ==================================================
+``linear``   ``sum_i w_i x_i``                                       logistic regression
+``fm``       ``sum_{i<j} <v_i, v_j> x_i x_j``                        Rendle, ICDM 2010, equation 1
+``deep``     ``W relu(... relu(W_1 [v_1; ...; v_n]) ...)``           DeepFM, equation 4
+``cross``    ``W x_L``, ``x_{l+1} = x_0 * (U V x_l + b) + x_l``      Wang et al., DCN V2, WWW 2021, equation 1
+===========  ======================================================  ==================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_recommenders as tfrs
+from numpy.typing import NDArray
+from pydantic import Field, field_validator
+
+from recsys_tfrs.features.fields import EncodedExamples, ExamplePreprocessor
+from recsys_tfrs.layers.dropout import keep_mask
+from recsys_tfrs.layers.factorization_machine import pairwise_interactions
+from recsys_tfrs.layers.field_embeddings import FieldEmbeddings, Fields
+from recsys_tfrs.layers.tower import Tower
+from recsys_tfrs.models.family import BatchesOf, FamilyConfig
+from recsys_tfrs.objectives.prediction import PredictionLoss, Target
+
+Part = Literal["linear", "fm", "deep", "cross"]
+
+#: The families' own defaults of the ``training`` section.
+TRAINING: dict[str, Any] = {
+    "batch_size": 4_096,
+    "epochs": 40,
+    "learning_rate": 1e-3,
+    "validate_every": 1,
+    "patience": 3,
+    "jit_compile": True,
+}
+
+#: Rows that are predicted at once.
+_PREDICTED_ROWS = 16_384
+
+#: Salts of the random numbers drawn in a step, see `layers.dropout.keep_mask`; a tower draws from its own upwards.
+_EMBEDDING_SALT, _TOWER_SALT = 41, 50
+
+
+class RankerConfig(FamilyConfig):
+    """Settings of ranking models; a family is a choice of `parts`."""
+
+    batches_of: ClassVar[BatchesOf] = "examples"
+
+    parts: list[Part] = Field(["linear", "fm", "deep"], min_length=1, description="What the prediction is the sum of.")
+    dim: int = Field(16, ge=1, description="Size of the embedding of a field.")
+    hidden: list[int] = Field([400, 400, 400], description="Hidden layers of the deep part.")
+    batch_norm: bool = Field(False, description="Normalise what goes into the hidden layers by the batch.")
+    dropout: float = Field(0.2, ge=0, lt=1, description="Share of outputs of hidden layers dropped in training.")
+    embedding_dropout: float = Field(0.0, ge=0, lt=1, description="Share of fields dropped in training.")
+    embedding_l2: float = Field(
+        0.0, ge=0, description="Weight in the loss of the squared length of the embeddings of an example's fields."
+    )
+    linear_l2: float = Field(0.0, ge=0, description="The same of first-order weights.")
+    cross_layers: int = Field(3, ge=1, description="Layers of the cross part.")
+    initial_scale: float = Field(0.01, gt=0, description="Standard deviation of the initial embeddings.")
+
+    @field_validator("parts")
+    @classmethod
+    def _once_each(cls, parts: list[Part]) -> list[Part]:
+        if len(set(parts)) < len(parts):
+            raise ValueError("a part is named twice")
+        return parts
+
+
+class Ranker(tfrs.Model):
+    """A sum of parts over shared field embeddings.
+
+    Args:
+      config: of the family.
+      preprocessor: of the raw fields.
+      targets: what is predicted.
+      seed: of the initial weights.
+      name: of the model.
+
+    Attributes:
+      config, preprocessor, targets: as given.
+      parts: names of the parts, in order.
+      embeddings: of the fields.
+      calibration: ``[num_targets, 2]`` factor and shift of the outputs, fitted after training; 1 and 0 before.
+      part_means: ``[num_parts, num_targets]`` mean output of each part in training, which stands in for one that is
+        switched off.
+    """
+
+    def __init__(
+        self, config: RankerConfig, preprocessor: ExamplePreprocessor, targets: Sequence[Target], seed: int, name: str
+    ) -> None:
+        super().__init__(name=name)
+        self.config, self.preprocessor, self.targets = config, preprocessor, list(targets)
+        self.parts: list[Part] = list(config.parts)
+        wide = bool({"fm", "deep", "cross"} & set(self.parts))
+        count = len(self.targets)
+        self.embeddings = FieldEmbeddings(
+            preprocessor.layout, config.dim if wide else 0, scale=config.initial_scale, seed=seed
+        )
+        start = [_logit(target.mean) if target.kind == "binary" else 0.0 for target in self.targets]
+        self.bias = self.add_weight(
+            name="bias", shape=(count,), initializer=tf.keras.initializers.Constant(np.array(start, np.float32))
+        )
+        # How much of a part that has a single output each target takes.
+        self.shares = {
+            part: self.add_weight(name=f"share_of_{part}", shape=(count,), initializer="ones")
+            for part in self.parts
+            if part in ("linear", "fm") and count > 1
+        }
+        if "deep" in self.parts:
+            self.tower = Tower(
+                config.hidden, dropout=config.dropout, batch_norm=config.batch_norm, seed=seed + 10, salt=_TOWER_SALT
+            )
+            self.deep_output = _output(count, seed + 30, "deep_output")
+        if "cross" in self.parts:
+            self.crosses = [
+                tfrs.layers.dcn.Cross(kernel_initializer=tf.keras.initializers.GlorotUniform(seed + 40 + layer))
+                for layer in range(config.cross_layers)
+            ]
+            self.cross_output = _output(count, seed + 60, "cross_output")
+        unit = np.tile(np.array([1.0, 0.0], np.float32), (count, 1))
+        self.calibration = self.add_weight(
+            name="calibration", shape=unit.shape, initializer=tf.keras.initializers.Constant(unit), trainable=False
+        )
+        self.part_means = self.add_weight(
+            name="part_means", shape=(len(self.parts), count), initializer="zeros", trainable=False
+        )
+        self._loss = PredictionLoss(self.targets)
+        self.outputs_of_parts(preprocessor(_one_row(preprocessor)))  # all weights exist from here on
+
+    def outputs_of_parts(
+        self, encoded: Mapping[str, tf.Tensor], seed: tf.Tensor | None = None, training: bool = False
+    ) -> dict[Part, tf.Tensor]:
+        """What each part says: ``[batch, num_targets]`` float32 by name.
+
+        Args:
+          encoded: output of the preprocessor.
+          seed: ``[2]`` int32 seed of the step, in training.
+          training: apply dropout.
+        """
+        return self._of_fields(self.fields(encoded, seed, training), seed, training)
+
+    def fields(self, encoded: Mapping[str, tf.Tensor], seed: tf.Tensor | None = None, training: bool = False) -> Fields:
+        """Embeddings and first-order weights of the fields of an example."""
+        fields: Fields = self.embeddings(dict(encoded))
+        if training and self.config.embedding_dropout:
+            rate = self.config.embedding_dropout
+            kept = tf.cast(keep_mask(tf.shape(fields.weights), rate, seed, _EMBEDDING_SALT), fields.weights.dtype)
+            kept /= 1 - rate
+            fields = Fields(fields.vectors * kept[:, :, None], fields.weights * kept)
+        return fields
+
+    def call(self, encoded: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """``[batch, num_targets]`` predictions, probabilities and ratings, from the preprocessor's output."""
+        return self.predictions(self.total(self.outputs_of_parts(encoded)))
+
+    def total(self, outputs: Mapping[Part, tf.Tensor]) -> tf.Tensor:
+        """``[batch, num_targets]`` sum of the parts' outputs, the bias added."""
+        return tf.add_n([*outputs.values()]) + self.bias
+
+    def predictions(self, total: tf.Tensor) -> tf.Tensor:
+        """Probabilities and ratings from sums of parts."""
+        total = total * self.calibration[:, 0] + self.calibration[:, 1]
+        columns = []
+        for place, target in enumerate(self.targets):
+            column = total[:, place]
+            if target.kind == "binary":
+                columns.append(tf.sigmoid(column))
+            else:
+                columns.append(tf.clip_by_value(target.mean + target.deviation * column, target.low, target.high))
+        return tf.stack(columns, axis=1)
+
+    def compute_loss(self, inputs: dict[str, tf.Tensor], training: bool = False) -> tf.Tensor:
+        """Loss of a batch made by `recsys_tfrs.training.examples.ExampleBatches`."""
+        seed = inputs["seed"]
+        fields = self.fields(inputs["columns"], seed, training)
+        outputs = self._of_fields(fields, seed, training)
+        loss = self._loss(self.total(outputs), inputs["targets"], inputs.get("weights"))
+        rows = tf.cast(tf.shape(fields.weights)[0], tf.float32)
+        if self.config.embedding_l2:
+            loss += self.config.embedding_l2 * tf.reduce_sum(tf.square(tf.cast(fields.vectors, tf.float32))) / rows
+        if self.config.linear_l2 and "linear" in self.parts:
+            loss += self.config.linear_l2 * tf.reduce_sum(tf.square(tf.cast(fields.weights, tf.float32))) / rows
+        return loss
+
+    def predict_examples(self, examples: EncodedExamples) -> NDArray[np.float32]:
+        """``[num_rows, num_targets]`` predictions of examples, however many."""
+        made = [np.zeros((0, len(self.targets)), np.float32)]
+        for low in range(0, len(examples), _PREDICTED_ROWS):
+            part = examples.take(slice(low, low + _PREDICTED_ROWS))
+            made.append(self._predict({name: tf.constant(values) for name, values in part.columns.items()}).numpy())
+        return np.concatenate(made)
+
+    @tf.function(reduce_retracing=True)
+    def _predict(self, encoded: dict[str, tf.Tensor]) -> tf.Tensor:
+        return self(encoded)
+
+    def _of_fields(self, fields: Fields, seed: tf.Tensor | None, training: bool) -> dict[Part, tf.Tensor]:
+        made: dict[Part, tf.Tensor] = {}
+        count = len(self.targets)
+        for part in self.parts:
+            if part == "linear":
+                made[part] = self._shared(part, tf.reduce_sum(fields.weights, axis=1))
+            elif part == "fm":
+                made[part] = self._shared(part, pairwise_interactions(fields.vectors))
+            elif part == "deep":
+                made[part] = self.deep_output(self.tower(_side_by_side(fields), seed=seed, training=training))
+            else:
+                crossed = flat = _side_by_side(fields)
+                for cross in self.crosses:
+                    crossed = cross(flat, crossed)
+                made[part] = self.cross_output(crossed)
+        return {part: tf.reshape(tf.cast(output, tf.float32), [-1, count]) for part, output in made.items()}
+
+    def _shared(self, part: Part, output: tf.Tensor) -> tf.Tensor:
+        output = output[:, None]
+        return output * tf.cast(self.shares[part], output.dtype) if part in self.shares else output
+
+
+def _side_by_side(fields: Fields) -> tf.Tensor:
+    """``[batch, num_fields x dim]``."""
+    return tf.reshape(fields.vectors, [-1, fields.vectors.shape[1] * fields.vectors.shape[2]])
+
+
+def _output(count: int, seed: int, name: str) -> tf.keras.layers.Dense:
+    initial = tf.keras.initializers.GlorotUniform(seed)
+    return tf.keras.layers.Dense(count, use_bias=False, kernel_initializer=initial, name=name)
+
+
+def _one_row(preprocessor: ExamplePreprocessor) -> dict[str, tf.Tensor]:
+    """A raw row of which nothing is known."""
+    name, encoder = next(iter(preprocessor.encoders.items()))
+    return {name: tf.fill([1] * encoder.raw_rank, tf.constant(encoder.missing, encoder.raw_dtype))}
+
+
+def _logit(share: float) -> float:
+    share = min(max(share, 1e-4), 1 - 1e-4)
+    return float(np.log(share / (1 - share)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +44,20 @@ class Examples:
 
     def __len__(self) -> int:
         return len(next(iter(self.targets.values())))
+
+    def take(self, rows: NDArray[np.integer] | NDArray[np.bool_] | slice) -> Examples:
+        """Some of the rows."""
+
+        def of(values: NDArray[Any] | None) -> Any:
+            return None if values is None else values[rows]
+
+        return Examples(
+            {name: FeatureColumn(name, column.kind, of(column.values)) for name, column in self.columns.items()},
+            {name: of(values) for name, values in self.targets.items()},
+            of(self.weights),
+            of(self.groups),
+            of(self.probability),
+        )
 
 
 class ExampleSource(Protocol):

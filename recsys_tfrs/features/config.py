@@ -28,8 +28,12 @@ class FeaturesConfig(Section):
     )
     max_values: int = Field(8, ge=1, description="Values kept of a multi-valued column.")
     max_words: int = Field(12, ge=1, description="Words kept of a text.")
-    numeric: Literal["buckets", "normalized"] = Field(
-        "buckets", description="Numbers as quantile buckets, or with mean 0 and variance 1."
+    max_distinct: int = Field(
+        5_000_000, ge=1, description="Different strings of one field of a table of examples that are counted at most."
+    )
+    numeric: Literal["buckets", "normalized", "log"] = Field(
+        "buckets",
+        description="Numbers as quantile buckets, with mean 0 and variance 1, or so their logarithms (counts).",
     )
     numeric_buckets: int = Field(20, ge=2, description="Quantile buckets of a numeric column.")
     max_history: int = Field(1_000, ge=1, description="Newest items kept of a user's history.")

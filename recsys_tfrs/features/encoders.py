@@ -76,9 +76,23 @@ class CategoricalEncoder(Encoder):
         self._config = config
         self._layer = _lookup_or_hash(config)
 
+    @property
+    def needs_counts(self) -> bool:
+        """Whether there is a vocabulary to learn; hashing needs none."""
+        return not self._config.hash_buckets
+
     def adapt(self, values: NDArray[Any]) -> None:
         """Count the strings of training entities."""
-        self.vocabulary_size = _adapt_lookup(self._layer, values, self._config)
+        self.adapt_counts(*np.unique(values[values != ""].astype(str), return_counts=True))
+
+    def adapt_counts(self, distinct: NDArray[Any], counts: NDArray[np.int64]) -> None:
+        """The same from strings counted elsewhere: ``[num_distinct]`` different strings and how often each came."""
+        if not self.needs_counts:
+            self.vocabulary_size = self._config.hash_buckets + 1
+            return
+        vocabulary = _most_frequent(distinct, counts, self._config)
+        self._layer.set_vocabulary(vocabulary)
+        self.vocabulary_size = len(vocabulary) + 2
 
     def call(self, values: tf.Tensor) -> tf.Tensor:
         """Look up ``[batch]`` strings."""
@@ -125,10 +139,20 @@ class TextEncoder(Encoder):
 
     def adapt(self, values: NDArray[Any]) -> None:
         """Count the words of training texts."""
-        flat = tf.strings.split(_plain_words(tf.constant(values.astype(str)))).flat_values.numpy()
-        vocabulary = _frequent(np.char.decode(flat.astype(bytes), "utf-8"), self._config)
+        words, _ = self.words(values)
+        self.adapt_counts(*np.unique(words, return_counts=True))
+
+    def adapt_counts(self, distinct: NDArray[Any], counts: NDArray[np.int64]) -> None:
+        """The same from words counted elsewhere: ``[num_distinct]`` different words and how often each came."""
+        vocabulary = _most_frequent(distinct, counts, self._config)
         self._layer.set_vocabulary(vocabulary)
         self.vocabulary_size = len(vocabulary) + 2
+
+    @staticmethod
+    def words(texts: NDArray[Any]) -> tuple[NDArray[np.str_], NDArray[np.int64]]:
+        """``(words [num_words], texts [num_words])``: the words of all texts in order, and whose each is."""
+        split = tf.strings.split(_plain_words(tf.constant(texts.astype(str))))
+        return np.char.decode(split.flat_values.numpy().astype(bytes), "utf-8"), split.value_rowids().numpy()
 
     def call(self, values: tf.Tensor) -> tf.Tensor:
         """Split and look up ``[batch]`` strings."""
@@ -174,16 +198,42 @@ class NormalizedNumericEncoder(Encoder):
 
     def adapt(self, values: NDArray[Any]) -> None:
         """Measure mean and variance of the known values."""
-        known = values[np.isfinite(values)]
+        known = self.scaled(values[np.isfinite(values)])
         if len(known):
-            mean, variance = float(known.mean()), max(float(known.var()), 1e-12)
-            self._layer = tf.keras.layers.Normalization(axis=None, mean=mean, variance=variance, dtype=tf.float32)
+            self.adapt_moments(float(known.mean()), float(known.var()))
+
+    def adapt_moments(self, mean: float, variance: float) -> None:
+        """The same from mean and variance of `scaled` values measured elsewhere."""
+        self._layer = tf.keras.layers.Normalization(
+            axis=None, mean=mean, variance=max(variance, 1e-12), dtype=tf.float32
+        )
+
+    def scaled(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Known numbers on the scale that is normalised."""
+        return values
 
     def call(self, values: tf.Tensor) -> tf.Tensor:
         """Normalise ``[batch]`` numbers; a missing one is the mean, 0."""
         known = tf.math.is_finite(values)
-        normalized = tf.where(known, self._layer(tf.where(known, values, 0.0)), 0.0)
+        normalized = tf.where(known, self._layer(self._scale(tf.where(known, values, 0.0))), 0.0)
         return tf.stack([normalized, tf.cast(~known, tf.float32)], axis=1)
+
+    def _scale(self, values: tf.Tensor) -> tf.Tensor:
+        return values
+
+
+class LogNumericEncoder(NormalizedNumericEncoder):
+    """As `NormalizedNumericEncoder`, of the logarithm: for counts and amounts, a few of which are very large.
+
+    The logarithm is sign(x) log(1 + |x|), which is 0 at 0 and knows negative numbers.
+    """
+
+    def scaled(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Logarithms of known numbers."""
+        return np.asarray(np.sign(values) * np.log1p(np.abs(values)))
+
+    def _scale(self, values: tf.Tensor) -> tf.Tensor:
+        return tf.sign(values) * tf.math.log1p(tf.abs(values))
 
 
 class TimestampEncoder(Encoder):
@@ -236,6 +286,8 @@ def make_encoder(kind: Kind, config: FeaturesConfig, name: str) -> Encoder:
         case Kind.NUMERIC:
             if config.numeric == "normalized":
                 return NormalizedNumericEncoder(name=name)
+            if config.numeric == "log":
+                return LogNumericEncoder(name=name)
             return NumericEncoder(config, name=name)
         case Kind.TIMESTAMP:
             return TimestampEncoder(name=name)
@@ -252,19 +304,14 @@ def _lookup_or_hash(config: FeaturesConfig) -> tf.keras.layers.Layer:
     return tf.keras.layers.StringLookup(num_oov_indices=1, mask_token="")
 
 
-def _adapt_lookup(layer: tf.keras.layers.Layer, values: NDArray[Any], config: FeaturesConfig) -> int:
-    if config.hash_buckets:
-        return config.hash_buckets + 1
-    vocabulary = _frequent(values[values != ""].astype(str), config)
-    layer.set_vocabulary(vocabulary)
-    return len(vocabulary) + 2
-
-
-def _frequent(values: NDArray[Any], config: FeaturesConfig) -> list[str]:
+def _most_frequent(distinct: NDArray[Any], counts: NDArray[np.int64], config: FeaturesConfig) -> list[str]:
     """Strings by falling frequency, ties in alphabetical order, so that the order is the same everywhere."""
-    distinct, counts = np.unique(values, return_counts=True)
-    order = np.lexsort((distinct, -counts))
-    order = order[counts[order] >= config.min_frequency][: config.max_vocabulary]
-    kept = [str(v) for v in distinct[order] if v]
+    least = config.min_frequency
+    if len(counts) > config.max_vocabulary:
+        # Whatever is rarer than the last one that fits need not be sorted.
+        least = max(least, int(np.partition(counts, -config.max_vocabulary)[-config.max_vocabulary]))
+    kept = (counts >= least) & (distinct != "")
+    distinct, counts = distinct[kept].astype(str), counts[kept]
+    order = np.lexsort((distinct, -counts))[: config.max_vocabulary]
     # A lookup layer refuses an empty vocabulary; a word nobody writes keeps it valid and is never matched.
-    return kept or ["\x01"]
+    return [str(v) for v in distinct[order]] or ["\x01"]

@@ -7,6 +7,7 @@ The names of the MovieLens columns are those of the TensorFlow Datasets builders
 from __future__ import annotations
 
 from enum import Enum
+from typing import Literal
 
 #: External ids of the two sides of an interaction, as strings.
 USER_ID = "user_id"
@@ -49,3 +50,7 @@ class SplitMethod(str, Enum):
     RANDOM = "random"
     OFFICIAL = "official"
     SESSIONS = "sessions"
+
+
+#: What a ranking model can predict of interactions.
+PairTarget = Literal["like", "rating", "click"]

@@ -6,7 +6,6 @@ Every user and item is encoded once; a row of an example is gathered from those 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from recsys_tfrs.data.histories import Histories
+from recsys_tfrs.data.pairs import PairRows
 from recsys_tfrs.features.encoded import EncodedData
 from recsys_tfrs.features.encoders import Encoder, IdEncoder
 from recsys_tfrs.features.fields import IDS, VALUES, EncodedExamples, ExamplePreprocessor
@@ -43,24 +43,6 @@ class HistoryEncoder(Encoder):
         ids = tf.reshape(self._items(tf.reshape(values[:, -self.width :], [-1])), [tf.shape(values)[0], -1])
         ids = tf.pad(ids, [[0, 0], [0, self.width - tf.shape(ids)[1]]])
         return tf.ensure_shape(ids, [None, self.width])
-
-
-@dataclass(frozen=True)
-class PairRows:
-    """Users and items that are asked about together.
-
-    Attributes:
-      users, items: ``[num_rows]`` int32 internal ids.
-      rows: ``[num_rows]`` int64 row of the interactions in whose circumstances each is asked.
-      targets: ``[num_rows, num_targets]`` float32 what came of it; NaN where that is not known.
-      weights: ``[num_rows]`` float32, how much each counts; None: all the same.
-    """
-
-    users: NDArray[np.int32]
-    items: NDArray[np.int32]
-    rows: NDArray[np.int64]
-    targets: NDArray[np.float32]
-    weights: NDArray[np.float32] | None = None
 
 
 def pair_encoders(data: EncodedData, width: int) -> dict[str, Encoder]:

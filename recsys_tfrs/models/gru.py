@@ -23,7 +23,7 @@ from recsys_tfrs.layers.items import ItemVectors
 from recsys_tfrs.layers.recurrent import RecurrentTower
 from recsys_tfrs.models.family import BatchesOf, FamilyConfig
 from recsys_tfrs.models.retriever import Retriever
-from recsys_tfrs.objectives.next_item import NextItemSoftmax, SampledNextItem
+from recsys_tfrs.objectives.next_item import DrawnNextItem, NextItemSoftmax, SampledNextItem
 from recsys_tfrs.objectives.session import SessionLossName, make_session_loss
 from recsys_tfrs.schema import ITEM_ID
 
@@ -80,7 +80,10 @@ class Config(FamilyConfig):
         description="The softmax over the catalogue, or a loss against the batch's targets and `num_samples` drawn "
         "items; auto: the former or sampled cross-entropy, by the catalogue's size.",
     )
-    num_samples: int = Field(2_048, ge=0, description="Items drawn per batch, beside its own targets.")
+    num_samples: int = Field(2_048, ge=0, description="Items drawn per batch.")
+    batch_negatives: bool = Field(
+        True, description="The batch's own targets are negatives too; without them, only what is drawn is scored."
+    )
     sample_alpha: float = Field(0.75, ge=0, description="They are drawn by popularity to this power.")
     log_q: bool = Field(True, description="Correct sampled losses for how likely each item was to be there.")
     score_penalty: float = Field(1.0, ge=0, description="lambda of BPR-max, which holds negatives' scores at 0.")
@@ -295,7 +298,7 @@ class GRUModel(Retriever):
         return (ratings - self.data.rating_mean) / self.data.rating_deviation
 
 
-def _sampled(config: Config, data: EncodedData) -> SampledNextItem:
+def _sampled(config: Config, data: EncodedData) -> SampledNextItem | DrawnNextItem:
     name = "cross-entropy" if config.objective == "auto" else config.objective
     loss = make_session_loss(
         cast("SessionLossName", name),
@@ -303,7 +306,8 @@ def _sampled(config: Config, data: EncodedData) -> SampledNextItem:
         regularization=config.score_penalty,
         calibration=config.calibration,
     )
-    return SampledNextItem(loss, data.item_counts, config.num_samples, config.sample_alpha, log_q=config.log_q)
+    task = SampledNextItem if config.batch_negatives else DrawnNextItem
+    return task(loss, data.item_counts, config.num_samples, config.sample_alpha, log_q=config.log_q)
 
 
 def build(

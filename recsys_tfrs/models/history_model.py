@@ -7,6 +7,7 @@ neural networks for YouTube recommendations, RecSys 2016 (softmax over the corpu
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, TypeVar
 
 import tensorflow as tf
@@ -17,6 +18,7 @@ from recsys_tfrs.layers.candidate import CandidateTower
 from recsys_tfrs.layers.dropout import keep_mask
 from recsys_tfrs.layers.embedding import SummedFeatures
 from recsys_tfrs.layers.history import WeightedHistory
+from recsys_tfrs.layers.members import CandidateMembers, Members
 from recsys_tfrs.layers.mlp import ResidualMLP
 from recsys_tfrs.models.family import FamilyConfig
 from recsys_tfrs.models.retriever import Retriever
@@ -33,6 +35,9 @@ LARGEST_FULL_SOFTMAX = 100_000
 #: The same where context gives every interaction a query, and a row of scores, of its own.
 LARGEST_FULL_SOFTMAX_IN_CONTEXT = 5_000
 
+#: Between the seeds of two members; large and odd, so that no member gets what another one had in a step nearby.
+_MEMBER_STRIDE = 1_000_003
+
 #: Items hidden from the query in training, see `HistoryConfig.hide`.
 Hide = Literal["any", "newest", "around"]
 
@@ -42,7 +47,13 @@ ConfigT = TypeVar("ConfigT", bound="HistoryConfig")
 class HistoryConfig(FamilyConfig):
     """Settings of every family that asks with a history."""
 
-    dim: int = Field(128, ge=1, description="Size of query and candidate vectors.")
+    dim: int = Field(128, ge=1, description="Size of query and candidate vectors of a member.")
+    members: int = Field(
+        1,
+        ge=1,
+        description="Pairs of towers trained side by side, each from initial weights and with hidden items of its own; "
+        "scores are the mean of theirs, vectors theirs laid end to end.",
+    )
     normalize: bool = Field(True, description="Vectors of length 1, so that scores are cosines.")
     temperature: float = Field(0.2, gt=0, description="Scores are divided by this before the softmax.")
     initial_scale: float = Field(0.02, gt=0, description="Standard deviation of the initial embeddings.")
@@ -181,17 +192,19 @@ class HistoryTower(tf.keras.layers.Layer):
 class HistoryModel(Retriever):
     """A query tower over history, user and context, a candidate tower, and the softmax that trains them.
 
+    Of either tower there are one or several members. Each pair of them has a loss of its own, as if it were alone.
+
     Args:
       config: of the family.
       data: the data set, encoded.
-      query_tower: of the family.
-      candidate_tower: of encoded item columns.
+      query_towers: of the family, one per member.
+      candidate_towers: of encoded item columns, one per member.
       name: of the model.
 
     Attributes:
       data: as given.
       users, items, context: preprocessing layers, adapted on training rows.
-      query_tower, candidate_tower: as given.
+      query_tower, candidate_tower: all members of either.
       scores_catalogue: whether a training step scores the whole catalogue.
     """
 
@@ -199,14 +212,15 @@ class HistoryModel(Retriever):
         self,
         config: HistoryConfig,
         data: EncodedData,
-        query_tower: HistoryTower,
-        candidate_tower: CandidateTower,
+        query_towers: Sequence[HistoryTower],
+        candidate_towers: Sequence[CandidateTower],
         name: str,
     ) -> None:
         super().__init__(data, name)
         self._config = config
-        self.query_tower, self.candidate_tower = query_tower, candidate_tower
-        self._catalogue = candidate_tower.matrices(data.item_table)
+        self.query_tower = Members(query_towers, "query_tower")
+        self.candidate_tower = CandidateMembers(candidate_towers, "candidate_tower")
+        self._catalogue = self.candidate_tower.matrices(data.item_table)
         largest = LARGEST_FULL_SOFTMAX_IN_CONTEXT if data.context_table else LARGEST_FULL_SOFTMAX
         self.scores_catalogue = config.objective == "full-softmax" or (
             config.objective == "auto" and data.num_items <= largest
@@ -215,13 +229,28 @@ class HistoryModel(Retriever):
         self.create_weights()
 
     def compute_loss(self, inputs: dict[str, tf.Tensor], training: bool = False) -> tf.Tensor:
-        """Loss of a batch made by `recsys_tfrs.training.pipeline.UserBatches`."""
+        """Mean loss of the members on a batch made by `recsys_tfrs.training.pipeline.UserBatches`."""
+        pairs = zip(self.query_tower.towers, self.candidate_tower.towers, strict=True)
+        return tf.add_n(
+            [
+                self._member_loss(*pair, inputs, inputs["seed"] + [number * _MEMBER_STRIDE, 0], training)
+                for number, pair in enumerate(pairs)
+            ]
+        ) / len(self.query_tower.towers)
+
+    def _member_loss(
+        self,
+        query_tower: HistoryTower,
+        candidate_tower: CandidateTower,
+        inputs: dict[str, tf.Tensor],
+        seed: tf.Tensor,
+        training: bool,
+    ) -> tf.Tensor:
         positives: tf.RaggedTensor = inputs["positives"]
-        seed = inputs["seed"]
         hidden = self._hide(positives, seed)
         deviation = self._deviation(positives, inputs.get("ratings"))
-        context, asks = self._asked(inputs)
-        queries = self.query_tower(
+        context, asks = self._asked(inputs, seed)
+        queries = query_tower(
             self._encoded_users(inputs["user"], seed),
             self._history_ids(tf.ragged.boolean_mask(positives, positives.with_flat_values(hidden.visible))),
             deviation=tf.boolean_mask(deviation, hidden.visible),
@@ -236,11 +265,12 @@ class HistoryModel(Retriever):
         weights = self._target_weights(positives, weights)
         temperature = self._config.temperature
         if isinstance(self._task, FullSoftmax):
-            scores = tf.matmul(queries, self.candidate_vectors(), transpose_b=True) / temperature
+            catalogue = candidate_tower.catalogue(self._catalogue)
+            scores = tf.matmul(queries, catalogue, transpose_b=True) / temperature
             return self._task(scores, positives, weights, own_query=asks is not None)
         return self._task(
             queries,
-            lambda items: self.candidate_tower(self.data.encoded_items(items)),
+            lambda items: candidate_tower(self.data.encoded_items(items)),
             positives,
             weights,
             seed,
@@ -322,12 +352,14 @@ class HistoryModel(Retriever):
         mean = tf.gather(tf.math.divide_no_nan(total, count), rows)
         return (ratings.flat_values - mean) / self.data.rating_deviation
 
-    def _asked(self, inputs: dict[str, tf.Tensor]) -> tuple[dict[str, tf.Tensor] | None, tf.Tensor | None]:
+    def _asked(
+        self, inputs: dict[str, tf.Tensor], seed: tf.Tensor
+    ) -> tuple[dict[str, tf.Tensor] | None, tf.Tensor | None]:
         """The encoded context of every positive, and which user of the batch asks in it; twice None without any."""
         if not self.data.context_table:
             return None, None
         rows = inputs["rows"].flat_values
-        known = keep_mask(tf.shape(rows), self._config.context_dropout, inputs["seed"], salt=7)
+        known = keep_mask(tf.shape(rows), self._config.context_dropout, seed, salt=7)
         return self.data.encoded_context(tf.where(known, rows, -1)), inputs["positives"].value_rowids()
 
     def _negative_sampling(self) -> NegativeSampling:
@@ -342,3 +374,18 @@ class HistoryModel(Retriever):
     def _target_weights(self, positives: tf.RaggedTensor, weights: tf.Tensor) -> tf.Tensor:
         """``[num_positives]`` weights in the loss, from how much each interaction counts by itself."""
         return weights
+
+
+def member_seeds(seed: int, members: int) -> list[int]:
+    """A seed of the initial weights for each member; that of the first is the given one."""
+    return [seed + number * _MEMBER_STRIDE for number in range(members)]
+
+
+def candidate_towers(config: HistoryConfig, data: EncodedData, seeds: Sequence[int]) -> list[CandidateTower]:
+    """A candidate tower per seed."""
+    return [
+        CandidateTower(
+            data.items, config.dim, normalize=config.normalize, scale=config.initial_scale, seed=seed + 1_000
+        )
+        for seed in seeds
+    ]

@@ -16,7 +16,7 @@ part         output                                                  source
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -196,15 +196,39 @@ class Ranker(tfrs.Model):
 
     def predict_examples(self, examples: EncodedExamples) -> NDArray[np.float32]:
         """``[num_rows, num_targets]`` predictions of examples, however many."""
-        made = [np.zeros((0, len(self.targets)), np.float32)]
+        return self._by_blocks(self._predict, examples, len(self.targets))
+
+    def totals_of(self, examples: EncodedExamples) -> NDArray[np.float32]:
+        """``[num_rows, num_targets]`` sums of the parts, before calibration."""
+        return self._by_blocks(self._totals, examples, len(self.targets))
+
+    def take_part_means(self, examples: EncodedExamples) -> None:
+        """Remember what each part says on average, for when it is switched off."""
+        count = len(self.targets)
+        outputs = self._by_blocks(self._part_outputs, examples, len(self.parts) * count)
+        self.part_means.assign(outputs.mean(axis=0).reshape(len(self.parts), count))
+
+    @staticmethod
+    def _by_blocks(
+        function: Callable[[dict[str, tf.Tensor]], tf.Tensor], examples: EncodedExamples, width: int
+    ) -> NDArray[np.float32]:
+        made = [np.zeros((0, width), np.float32)]
         for low in range(0, len(examples), _PREDICTED_ROWS):
             part = examples.take(slice(low, low + _PREDICTED_ROWS))
-            made.append(self._predict({name: tf.constant(values) for name, values in part.columns.items()}).numpy())
+            made.append(function({name: tf.constant(values) for name, values in part.columns.items()}).numpy())
         return np.concatenate(made)
 
     @tf.function(reduce_retracing=True)
     def _predict(self, encoded: dict[str, tf.Tensor]) -> tf.Tensor:
         return self(encoded)
+
+    @tf.function(reduce_retracing=True)
+    def _totals(self, encoded: dict[str, tf.Tensor]) -> tf.Tensor:
+        return self.total(self.outputs_of_parts(encoded))
+
+    @tf.function(reduce_retracing=True)
+    def _part_outputs(self, encoded: dict[str, tf.Tensor]) -> tf.Tensor:
+        return tf.concat(list(self.outputs_of_parts(encoded).values()), axis=1)
 
     def _of_fields(self, fields: Fields, seed: tf.Tensor | None, training: bool) -> dict[Part, tf.Tensor]:
         made: dict[Part, tf.Tensor] = {}

@@ -7,7 +7,7 @@ from types import ModuleType
 
 from recsys_tfrs.errors import UsageError
 
-#: Family name on the command line -> module of this package.
+#: Family of retrieval models, by its name on the command line -> module of this package.
 #:
 #: A module has `Config`, a `recsys_tfrs.models.family.FamilyConfig`, and `build`, which makes an untrained
 #: `recsys_tfrs.models.retriever.Retriever`. `TRAINING`, where a module has it, holds the family's own defaults of the
@@ -21,6 +21,10 @@ FAMILIES = {
     "gru": "gru",
 }
 
+#: The same of ranking models, whose `build` makes an untrained `recsys_tfrs.models.ranker.Ranker` of a preprocessing
+#: layer and targets.
+RANKERS = {name: name for name in ("lr", "fm", "dnn", "deepfm", "dcn")}
+
 
 def family_module(family: str) -> ModuleType:
     """Import the module of a family.
@@ -28,6 +32,7 @@ def family_module(family: str) -> ModuleType:
     Raises:
       UsageError: there is no such family.
     """
-    if family not in FAMILIES:
-        raise UsageError(f"There is no family {family!r}: known are {', '.join(sorted(FAMILIES))}.")
-    return importlib.import_module(f"recsys_tfrs.models.{FAMILIES[family]}")
+    modules = FAMILIES | RANKERS
+    if family not in modules:
+        raise UsageError(f"There is no family {family!r}: known are {', '.join(sorted(modules))}.")
+    return importlib.import_module(f"recsys_tfrs.models.{modules[family]}")

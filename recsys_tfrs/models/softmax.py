@@ -19,10 +19,16 @@ from recsys_tfrs.data.histories import Histories
 from recsys_tfrs.data.interactions import Interactions
 from recsys_tfrs.features.config import FeaturesConfig
 from recsys_tfrs.features.encoded import EncodedData, encode
-from recsys_tfrs.layers.candidate import CandidateTower
 from recsys_tfrs.layers.dropout import keep_mask
 from recsys_tfrs.layers.embedding import SummedFeatures
-from recsys_tfrs.models.history_model import Hide, HistoryConfig, HistoryModel, HistoryTower
+from recsys_tfrs.models.history_model import (
+    Hide,
+    HistoryConfig,
+    HistoryModel,
+    HistoryTower,
+    candidate_towers,
+    member_seeds,
+)
 from recsys_tfrs.objectives.negative_sampling import NegativeSampling
 from recsys_tfrs.objectives.sampled import LossName, make_loss
 from recsys_tfrs.objectives.stream_samplers import SamplerName, make_sampler
@@ -95,10 +101,9 @@ class SoftmaxModel(HistoryModel):
     _config: Config
 
     def __init__(self, config: Config, data: EncodedData, seed: int) -> None:
-        candidates = CandidateTower(
-            data.items, config.dim, normalize=config.normalize, scale=config.initial_scale, seed=seed + 1_000
-        )
-        super().__init__(config, data, Psi(config, data, seed), candidates, name="softmax")
+        seeds = member_seeds(seed, config.members)
+        queries = [Psi(config, data, seed) for seed in seeds]
+        super().__init__(config, data, queries, candidate_towers(config, data, seeds), name="softmax")
 
     def _negative_sampling(self) -> NegativeSampling:
         config = self._config

@@ -14,10 +14,9 @@ from recsys_tfrs.data.histories import Histories
 from recsys_tfrs.data.interactions import Interactions
 from recsys_tfrs.features.config import FeaturesConfig
 from recsys_tfrs.features.encoded import EncodedData, encode
-from recsys_tfrs.layers.candidate import CandidateTower
 from recsys_tfrs.layers.dropout import keep_mask
 from recsys_tfrs.layers.embedding import SummedFeatures
-from recsys_tfrs.models.history_model import HistoryConfig, HistoryModel, HistoryTower
+from recsys_tfrs.models.history_model import HistoryConfig, HistoryModel, HistoryTower, candidate_towers, member_seeds
 from recsys_tfrs.schema import USER_ID
 
 
@@ -74,7 +73,6 @@ def build(
       seed: of the initial weights.
     """
     data = encode(features, interactions, histories)
-    candidates = CandidateTower(
-        data.items, config.dim, normalize=config.normalize, scale=config.initial_scale, seed=seed + 1_000
-    )
-    return TwoTowerModel(config, data, QueryTower(config, data, seed), candidates, name="two_tower")
+    seeds = member_seeds(seed, config.members)
+    queries = [QueryTower(config, data, seed) for seed in seeds]
+    return TwoTowerModel(config, data, queries, candidate_towers(config, data, seeds), name="two_tower")

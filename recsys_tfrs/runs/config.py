@@ -119,7 +119,7 @@ def family_config(family: str) -> type[RunConfig]:
       UsageError: there is no such family.
     """
     module = family_module(family)
-    training = _with_defaults(TrainingConfig, getattr(module, "TRAINING", {}))
+    training = with_defaults(TrainingConfig, getattr(module, "TRAINING", {}))
     created: type[RunConfig] = create_model(
         "RunConfig",
         __base__=RunConfig,
@@ -129,7 +129,7 @@ def family_config(family: str) -> type[RunConfig]:
     return created
 
 
-def _with_defaults(section: type[Section], defaults: dict[str, Any]) -> type[Section]:
+def with_defaults(section: type[Section], defaults: dict[str, Any]) -> type[Section]:
     """The section with other default values, which `--set` and files replace one by one."""
     fields: dict[str, Any] = {}
     for name, default in defaults.items():

@@ -10,7 +10,7 @@ import pytest
 
 from recsys_tfrs.config import Section, build, read_toml
 from recsys_tfrs.errors import UsageError
-from recsys_tfrs.models.registry import FAMILIES, family_module
+from recsys_tfrs.models.registry import FAMILIES, RANKERS, family_module
 from recsys_tfrs.runs.config import family_config
 
 ROOT = Path(__file__).parents[2]
@@ -60,9 +60,10 @@ def test_a_family_has_a_make_target(family: str) -> None:
 
 def test_every_model_file_is_a_registered_family() -> None:
     modules = {path.stem for path in (ROOT / "recsys_tfrs" / "models").glob("*.py")}
-    assert modules - {"__init__", "registry", "family", "retriever", "scoring", "history_model"} == set(
-        FAMILIES.values()
-    )
+    assert modules - {"__init__", "registry", "family", "retriever", "scoring", "history_model", "ranker"} == {
+        *FAMILIES.values(),
+        *RANKERS.values(),
+    }
 
 
 def test_an_unknown_family_is_refused_with_those_there_are() -> None:

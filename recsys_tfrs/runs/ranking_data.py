@@ -1,0 +1,133 @@
+"""What a ranking run learns from and is measured on: once to select, once for good."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys_tfrs.errors import ConfigError, DataError
+from recsys_tfrs.evaluation.slices import Grouping
+from recsys_tfrs.features.fields import EncodedExamples, ExamplePreprocessor
+from recsys_tfrs.objectives.prediction import Target
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Rows to fit on and rows to measure on, encoded by what was learned from the former.
+
+    Attributes:
+      preprocessor: of the fields.
+      targets: what is predicted, with the statistics of the rows to fit on.
+      train: to fit on.
+      measured: to measure on.
+      negative_rate: share of the negative rows that is among those to fit on.
+      slices: by name, the group of each measured row (its code) and what the codes mean.
+      mean_predictions: ``[num_measured, num_targets]`` by name of a baseline that takes means alone.
+    """
+
+    preprocessor: ExamplePreprocessor
+    targets: list[Target]
+    train: EncodedExamples
+    measured: EncodedExamples
+    negative_rate: float = 1.0
+    slices: Mapping[str, tuple[NDArray[np.int64], list[str]]] = field(default_factory=dict)
+    mean_predictions: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+
+
+class RankingData(Protocol):
+    """A data set as a ranking run sees it.
+
+    Attributes:
+      name, split, split_hash, notes: as reports show them.
+      counts: of rows, by what they are for.
+    """
+
+    name: str
+    split: str
+    split_hash: str
+    notes: list[str]
+    counts: dict[str, int]
+
+    def selection(self) -> Fold:
+        """To fit on while selecting, measured on the validation part."""
+
+    def final(self, selection: Fold) -> Fold:
+        """To fit on for good, or what was fitted on while selecting, measured on the test part."""
+
+
+def targets_of(
+    names: Sequence[str], weights: Sequence[float], labels: NDArray[np.float32], kinds: Sequence[str] | None = None
+) -> list[Target]:
+    """What is predicted, from the labels of the rows to fit on.
+
+    Args:
+      names: of the targets.
+      weights: of their losses; none: 1 each.
+      labels: ``[num_rows, num_targets]``.
+      kinds: ``binary`` or ``rating`` each; None: binary where labels are 0 and 1.
+
+    Raises:
+      ConfigError: another number of weights than of targets.
+      DataError: labels that are all the same or not known, so that there is nothing to learn.
+    """
+    if weights and len(weights) != len(names):
+        raise ConfigError(
+            f"target_weights has {len(weights)} values and there are {len(names)} targets ({', '.join(names)}): give "
+            "one each."
+        )
+    targets = []
+    for place, name in enumerate(names):
+        known = labels[:, place][np.isfinite(labels[:, place])]
+        if not len(known):
+            raise DataError(f"No row to fit on says what {name} is: check the column.")
+        low, high = float(known.min()), float(known.max())
+        if low == high:
+            raise DataError(
+                f"{name} is {low:g} in all {len(known):,} rows to fit on, so there is nothing to learn: bring rows of "
+                "both kinds, or check which column is the label."
+            )
+        binary = low == 0 and high == 1 and bool(np.isin(known, (0, 1)).all())
+        kind: Any = kinds[place] if kinds else ("binary" if binary else "rating")
+        if kind == "binary" and not binary:
+            raise DataError(f"{name} holds values from {low:g} to {high:g} where 0 and 1 are expected.")
+        targets.append(
+            Target(
+                name=name,
+                kind=kind,
+                mean=float(known.mean(dtype=np.float64)),
+                deviation=float(known.std(dtype=np.float64)),
+                low=low,
+                high=high,
+                weight=weights[place] if weights else 1.0,
+            )
+        )
+    return targets
+
+
+def fewer_negatives(examples: EncodedExamples, rate: float, seed: int) -> EncodedExamples:
+    """Keep a share of the rows whose first target is 0.
+
+    Raises:
+      ConfigError: the first of several targets, or one that is no yes or no, would be thinned out.
+    """
+    if rate == 1.0:
+        return examples
+    if examples.targets.shape[1] > 1 or not np.isin(examples.targets, (0, 1)).all():
+        raise ConfigError("data.negative_rate goes with a single target of 0 and 1: leave it at 1.")
+    drawn = np.random.default_rng(seed).random(len(examples))
+    return examples.take(np.flatnonzero((examples.targets[:, 0] > 0) | (drawn < rate)))
+
+
+def grouped(grouping: Grouping, users: NDArray[np.int32], items: NDArray[np.int32]) -> NDArray[np.int64]:
+    """The group of each pair."""
+    codes: NDArray[np.int64] = grouping.codes[users if grouping.of_users else items]
+    return codes
+
+
+def with_targets(fold: Fold, targets: list[Target]) -> Fold:
+    """The same fold, its targets replaced."""
+    return replace(fold, targets=targets)

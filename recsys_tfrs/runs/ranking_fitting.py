@@ -1,0 +1,134 @@
+"""The fits of a ranking run: one that validation stops, and one on everything known before testing."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+
+from recsys_tfrs.data.sources import AUTO
+from recsys_tfrs.evaluation.predictions import Predictions, evaluate_predictions
+from recsys_tfrs.features.fields import EncodedExamples
+from recsys_tfrs.models.ranker import Ranker
+from recsys_tfrs.models.registry import family_module
+from recsys_tfrs.runs.fitting import WEIGHTS
+from recsys_tfrs.runs.ranking_config import RankingRunConfig
+from recsys_tfrs.runs.ranking_data import Fold, RankingData
+from recsys_tfrs.training.checkpoints import LoopState
+from recsys_tfrs.training.examples import ExampleBatches
+from recsys_tfrs.training.fit import Phase, fit, largest_table, make_optimizer
+from recsys_tfrs.training.platt import fit_platt
+
+#: Training rows that the mean output of each part is taken over.
+_MEAN_ROWS = 100_000
+
+
+@dataclass(frozen=True)
+class FittedRanker:
+    """A trained ranking model and how it came to be.
+
+    Attributes:
+      fold: what `model` was fitted on, and what it is measured on.
+      model: trained and calibrated.
+      selection: the fit that validation stopped.
+      final: the fit `model` comes from.
+      metric: what validation went by.
+      seconds: wall time of all fits.
+    """
+
+    fold: Fold
+    model: Ranker
+    selection: LoopState
+    final: LoopState
+    metric: str
+    seconds: float
+
+
+def fit_ranker(data: RankingData, config: RankingRunConfig, work: Path, console: Console) -> FittedRanker:
+    """Select on validation, calibrate there, and refit where asked for; a killed run continues."""
+    started = time.perf_counter()
+    fold = data.selection()
+    training = config.training
+    if training.metric == AUTO:
+        metric = "rmse" if fold.targets[0].kind == "rating" else "auc"
+        training = training.model_copy(update={"metric": metric})
+    model = build_ranker(config, fold)
+    validate = _validator(model, fold)
+    selection = fit(
+        model, _batches(config, fold), Phase("selection", training.epochs, validate), training, work, console
+    )
+    if config.evaluation.calibrate:
+        calibrate(model, fold.measured)
+    calibration = model.calibration.numpy()
+    last = data.final(fold)
+    final = selection
+    if training.refit:
+        model = build_ranker(config, last)
+        phase = Phase("refit", selection.best_epoch, None)
+        final = fit(model, _batches(config, last), phase, training, work, console)
+        model.calibration.assign(calibration)
+    model.take_part_means(last.train.take(slice(0, _MEAN_ROWS)))
+    model.save_weights(work / WEIGHTS)
+    return FittedRanker(last, model, selection, final, training.metric, time.perf_counter() - started)
+
+
+def build_ranker(config: RankingRunConfig, fold: Fold) -> Ranker:
+    """An untrained, compiled model, corrected for negatives that were left out."""
+    module = family_module(config.family)
+    model: Ranker = module.build(config.model, fold.preprocessor, fold.targets, config.seed)
+    # Of p(1) among all negatives and p_s(1) among a share of them, the odds are share times as large (He et al.,
+    # Practical lessons from predicting clicks on ads at Facebook, ADKDD 2014, section 6.3).
+    unit = np.array([[1.0, math.log(fold.negative_rate)]] * len(fold.targets), np.float32)
+    model.calibration.assign(unit)
+    training = config.training
+    steps = None if training.learning_rate_decay == "none" else _batches(config, fold).steps_per_epoch
+    optimizer = make_optimizer(training, steps, largest_table(model))
+    model.compile(optimizer=optimizer, jit_compile=training.jit_compile)
+    return model
+
+
+def calibrate(model: Ranker, examples: EncodedExamples) -> None:
+    """Fit factor and shift of the binary targets on rows that the model was not fitted on."""
+    totals = model.totals_of(examples)
+    calibration = model.calibration.numpy()
+    for place, target in enumerate(model.targets):
+        labels = examples.targets[:, place]
+        known = np.isfinite(labels)
+        if target.kind == "binary" and len(np.unique(labels[known])) == 2:
+            weights = None if examples.weights is None else examples.weights[known]
+            calibration[place] = fit_platt(totals[known, place], labels[known], weights)
+    model.calibration.assign(calibration)
+
+
+def measure_target(
+    model: Ranker, predicted: np.ndarray, examples: EncodedExamples, place: int, *, intervals: bool
+) -> Predictions:
+    """The figures of one target on the rows of which it is known."""
+    labels = examples.targets[:, place]
+    known = np.isfinite(labels)
+    return evaluate_predictions(
+        model.targets[place].kind,
+        predicted[known],
+        labels[known],
+        weights=None if examples.weights is None else examples.weights[known],
+        groups=None if examples.groups is None else examples.groups[known],
+        intervals=intervals,
+    )
+
+
+def _validator(model: Ranker, fold: Fold) -> Callable[[], dict[str, float]]:
+    def validate() -> dict[str, float]:
+        return measure_target(
+            model, model.predict_examples(fold.measured)[:, 0], fold.measured, 0, intervals=False
+        ).metrics
+
+    return validate
+
+
+def _batches(config: RankingRunConfig, fold: Fold) -> ExampleBatches:
+    return ExampleBatches(fold.train, config.training.batch_size, config.seed)

@@ -1,0 +1,154 @@
+"""Interactions as examples of a ranking run."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys_tfrs.data.histories import Histories, build_histories
+from recsys_tfrs.data.interactions import Interactions
+from recsys_tfrs.data.pairs import (
+    PairRows,
+    check_targets,
+    clicked_pairs,
+    default_target,
+    like_threshold,
+    rated_pairs,
+)
+from recsys_tfrs.data.sources import AUTO, load
+from recsys_tfrs.data.splits import Split, make_split
+from recsys_tfrs.evaluation.slices import groupings
+from recsys_tfrs.features.encoded import EncodedData, encode
+from recsys_tfrs.features.fields import ExamplePreprocessor
+from recsys_tfrs.features.pair_examples import encode_pairs, pair_encoders
+from recsys_tfrs.runs.ranking_config import RankingRunConfig
+from recsys_tfrs.runs.ranking_data import Fold, fewer_negatives, grouped, targets_of
+from recsys_tfrs.schema import PairTarget, SplitMethod
+
+#: Ratings that the mean of a user or an item is pulled towards the overall mean by.
+_PRIOR_ROWS = 5.0
+
+
+class PairData:
+    """Rated or clicked pairs of a data set of interactions.
+
+    Args:
+      config: of the run.
+
+    Attributes:
+      interactions: the data set.
+      parts: how its rows are split.
+      target_names: what is predicted.
+      like_from: the rating a like begins at; None where none is asked for.
+      encoded: the columns of all users and items as of the last fold made.
+      name, split, split_hash, notes, counts: see `RankingData`.
+
+    Raises:
+      RecsysError: the data cannot be read or split, or cannot tell the targets.
+    """
+
+    def __init__(self, config: RankingRunConfig) -> None:
+        self._config = config
+        self.interactions: Interactions = load(config.data.request())
+        self.target_names = self._targets()
+        self.parts: Split = make_split(
+            self.interactions,
+            config.split.method,
+            test_fraction=config.split.test_fraction,
+            validation_fraction=config.split.validation_fraction,
+            seed=config.split.seed,
+        )
+        self.like_from = None
+        if "like" in self.target_names:
+            self.like_from = config.data.like_from or like_threshold(self.interactions)
+        self.name, self.split = self.interactions.name, self.parts.name
+        self.split_hash, self.notes = self.parts.hash, self._notes()
+        self.counts = {
+            "num_users": self.interactions.num_users,
+            "num_items": self.interactions.num_items,
+            "num_train": len(self.parts.train),
+            "num_validation": self.parts.num_withheld,
+            "num_test": len(self.parts.test),
+        }
+
+    def selection(self) -> Fold:
+        """See `RankingData`."""
+        return self._fold(self.parts.selection_train, self.parts.validation)
+
+    def final(self, selection: Fold) -> Fold:
+        """See `RankingData`."""
+        train = self.parts.train if self._config.training.refit else self.parts.selection_train
+        return self._fold(train, self.parts.test)
+
+    @property
+    def fitted_rows(self) -> NDArray[np.int64]:
+        """Rows that final weights and vocabularies come from."""
+        return self.parts.train if self._config.training.refit else self.parts.selection_train
+
+    def _fold(self, train: NDArray[np.int64], measured: NDArray[np.int64]) -> Fold:
+        config = self._config
+        known = build_histories(self.interactions, train)
+        data = encode(config.features, self.interactions, known)
+        layer = ExamplePreprocessor(pair_encoders(data, config.features.history))
+        # Whether what is asked for comes after all that is known, as in life.
+        in_order = self.parts.name in (SplitMethod.TEMPORAL.value, SplitMethod.LEAVE_LAST_OUT.value)
+        fitted, asked = self._pairs(train, known, 0), self._pairs(measured, known, 1)
+        examples = encode_pairs(data, layer, fitted, known, in_order=in_order)
+        rate = config.data.negative_rate
+        kept = fewer_negatives(examples, rate, config.seed)
+        kinds = ["rating" if name == "rating" else "binary" for name in self.target_names]
+        self.encoded: EncodedData = data
+        return Fold(
+            preprocessor=layer,
+            targets=targets_of(self.target_names, config.target_weights, kept.targets, kinds),
+            train=kept,
+            measured=encode_pairs(data, layer, asked, known, in_order=in_order),
+            negative_rate=rate,
+            slices={
+                g.name: (grouped(g, asked.users, asked.items), g.labels) for g in groupings(self.interactions, train)
+            },
+            mean_predictions=_means(fitted, asked),
+        )
+
+    def _pairs(self, rows: NDArray[np.int64], known: Histories, salt: int) -> PairRows:
+        if self.target_names == ["click"]:
+            seed = self._config.split.seed + salt
+            return clicked_pairs(self.interactions, rows, known, self._config.data.negatives, seed)
+        return rated_pairs(self.interactions, rows, self.target_names, self.like_from or 0.0)
+
+    def _targets(self) -> list[PairTarget]:
+        text = self._config.target
+        names = [default_target(self.interactions)] if text == AUTO else [name.strip() for name in text.split(",")]
+        check_targets(names, self.interactions)
+        return [name for name in get_args(PairTarget) if name in names]
+
+    def _notes(self) -> list[str]:
+        notes = list(self.interactions.notes)
+        if self.like_from is not None:
+            notes.append(f"A rating of {self.like_from:g} or more is a like.")
+        if self.target_names == ["click"]:
+            notes.append(
+                f"Beside each interaction stand {self._config.data.negatives} items that its user is not known to have "
+                "touched, drawn uniformly, in test as in training: figures depend on how they are drawn."
+            )
+        return notes
+
+
+def _means(fitted: PairRows, asked: PairRows) -> dict[str, NDArray[np.float32]]:
+    """What the mean says, and the means of users and items, each pulled towards it by `_PRIOR_ROWS` rows."""
+    mean: NDArray[np.float64] = np.asarray(np.nanmean(fitted.targets, axis=0, dtype=np.float64))
+    constant = np.broadcast_to(mean, (len(asked.users), len(mean)))
+    added = np.array(constant)
+    for ids, of in ((fitted.users, asked.users), (fitted.items, asked.items)):
+        size = int(max(ids.max(), of.max())) + 1
+        count = np.bincount(ids, minlength=size)
+        for place in range(len(mean)):
+            total = np.bincount(ids, weights=fitted.targets[:, place] - mean[place], minlength=size)
+            added[:, place] += (total / (count + _PRIOR_ROWS))[of]
+    low, high = np.nanmin(fitted.targets, axis=0), np.nanmax(fitted.targets, axis=0)
+    return {
+        "mean": constant.astype(np.float32),
+        "user_and_item_means": np.clip(added, low, high).astype(np.float32),
+    }

@@ -13,12 +13,15 @@ needs one matrix product.
 
 What does not depend on the state is computed for all times at once: the products of the inputs before the steps, the
 gradients of all weights after them. A step of the forward pass holds one product with U and a step of the backward pass
-one with its transpose; differentiating the loop as it stands would need two more in each backward step.
+one with its transpose; differentiating the loop as it stands would need two more in each backward step. What the forward
+pass computes on the way is kept, step by step, and read again: its pieces fit the processor's cache, and computing the
+gates once more for all times at once would cost a further product and many passes over memory.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -147,24 +150,50 @@ def recurrence(
     def differentiable(
         products: tf.Tensor, recurrent: tf.Tensor, candidate_bias: tf.Tensor
     ) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor, tf.Tensor]]]:
-        states = _forward(products, state, recurrent, candidate_bias, factors)
+        walked = _walk(products, state, recurrent, candidate_bias, factors)
 
         def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-            return _backward(upstream, products, state, recurrent, candidate_bias, factors, states)
+            return _walk_back(upstream, walked, recurrent, factors)
 
-        return states, gradient
+        return walked.after.stack(), gradient
 
     states: tf.Tensor = differentiable(products, recurrent, candidate_bias)
     return states
 
 
-def _step(products: tf.Tensor, state: tf.Tensor, recurrent: tf.Tensor, candidate_bias: tf.Tensor) -> tf.Tensor:
+class _Walked(NamedTuple):
+    """What every step of the forward pass leaves for the backward pass, each ``[rows, units]`` by time.
+
+    Attributes:
+      before: state the step started from, emptied where a sequence starts.
+      after: state it ended with.
+      gates: ``[rows, 2 units]`` z and r.
+      seen: ``U_n h + c_n``.
+      candidate: n.
+    """
+
+    before: tf.TensorArray
+    after: tf.TensorArray
+    gates: tf.TensorArray
+    seen: tf.TensorArray
+    candidate: tf.TensorArray
+
+
+def _gates(
+    products: tf.Tensor, state: tf.Tensor, recurrent: tf.Tensor, candidate_bias: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+    """The state after a step, z beside r, what r gates, and n."""
     units = state.shape[-1]
     of_state = tf.matmul(state, recurrent)
     gates = tf.sigmoid(products[:, : 2 * units] + of_state[:, : 2 * units])
     keep, reset = gates[:, :units], gates[:, units:]
-    candidate = tf.tanh(products[:, 2 * units :] + reset * (of_state[:, 2 * units :] + candidate_bias))
-    return candidate + keep * (state - candidate)
+    seen = of_state[:, 2 * units :] + candidate_bias
+    candidate = tf.tanh(products[:, 2 * units :] + reset * seen)
+    return candidate + keep * (state - candidate), gates, seen, candidate
+
+
+def _step(products: tf.Tensor, state: tf.Tensor, recurrent: tf.Tensor, candidate_bias: tf.Tensor) -> tf.Tensor:
+    return _gates(products, state, recurrent, candidate_bias)[0]
 
 
 def _forward(
@@ -174,6 +203,7 @@ def _forward(
     candidate_bias: tf.Tensor,
     factors: tf.Tensor | None,
 ) -> tf.Tensor:
+    """``[times, rows, units]`` states, nothing kept but them."""
     times = tf.shape(products)[0]
     states = tf.TensorArray(products.dtype, size=times, element_shape=state.shape)
 
@@ -187,49 +217,63 @@ def _forward(
     return states.stack()
 
 
-def _backward(
-    upstream: tf.Tensor,
+def _array(like: tf.Tensor, rows: int | None, width: int) -> tf.TensorArray:
+    """A ``[rows, width]`` for every time of `like`. What it holds may be read twice, as gradients may be taken."""
+    return tf.TensorArray(like.dtype, tf.shape(like)[0], clear_after_read=False, element_shape=[rows, width])
+
+
+def _walk(
     products: tf.Tensor,
     state: tf.Tensor,
     recurrent: tf.Tensor,
     candidate_bias: tf.Tensor,
     factors: tf.Tensor | None,
-    states: tf.Tensor,
+) -> _Walked:
+    times = tf.shape(products)[0]
+    rows, units = state.shape
+    arrays = _Walked(*(_array(products, rows, width * units) for width in (1, 1, 2, 1, 1)))
+
+    def body(time: tf.Tensor, state: tf.Tensor, walked: _Walked) -> tuple[tf.Tensor, tf.Tensor, _Walked]:
+        if factors is not None:
+            state *= factors[time]
+        after, *kept = _gates(products[time], state, recurrent, candidate_bias)
+        written = (array.write(time, value) for array, value in zip(walked, (state, after, *kept), strict=True))
+        return time + 1, after, _Walked(*written)
+
+    walked: _Walked
+    _, _, walked = tf.while_loop(lambda time, *_: time < times, body, (0, state, arrays), parallel_iterations=1)
+    return walked
+
+
+def _walk_back(
+    upstream: tf.Tensor, walked: _Walked, recurrent: tf.Tensor, factors: tf.Tensor | None
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Gradients of products, recurrent weights and candidate bias."""
-    units = state.shape[-1]
-    times, rows = tf.shape(products)[0], tf.shape(products)[1]
-    before = tf.concat([state[None], states[:-1]], axis=0)
-    if factors is not None:
-        before *= factors
-    # The gates once more, of all times at once: cheaper than keeping them.
-    of_state = tf.tensordot(before, recurrent, 1)
-    gates = tf.sigmoid(products[..., : 2 * units] + of_state[..., : 2 * units])
-    keep, reset = gates[..., :units], gates[..., units:]
-    seen = of_state[..., 2 * units :] + candidate_bias
-    candidate = tf.tanh(products[..., 2 * units :] + reset * seen)
-    # How each pre-activation moves with the state after the step.
-    by_candidate = (1 - keep) * (1 - candidate * candidate)
-    by_reset = by_candidate * seen * reset * (1 - reset)
-    by_keep = (before - candidate) * keep * (1 - keep)
-    # What is multiplied with U: z and r as they are, n through the reset gate.  [times, rows, 3, units]
-    into_product = tf.stack([by_keep, by_reset, by_candidate * reset], axis=2)
+    times, units = tf.shape(upstream)[0], recurrent.shape[0]
     transposed = tf.transpose(recurrent)
-    totals = tf.TensorArray(products.dtype, size=times, element_shape=state.shape)
+    of_products, flowed = (_array(upstream, upstream.shape[1], 3 * units) for _ in range(2))
 
-    def body(time: tf.Tensor, later: tf.Tensor, totals: tf.TensorArray) -> tuple[tf.Tensor, tf.Tensor, tf.TensorArray]:
-        total = upstream[time] + later
-        flowing = tf.reshape(into_product[time] * total[:, None, :], [rows, 3 * units])
-        earlier = total * keep[time] + tf.matmul(flowing, transposed)
+    def body(
+        time: tf.Tensor, later: tf.Tensor, of_products: tf.TensorArray, flowed: tf.TensorArray
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.TensorArray, tf.TensorArray]:
+        before, gates = walked.before.read(time), walked.gates.read(time)
+        seen, candidate = walked.seen.read(time), walked.candidate.read(time)
+        keep, reset = gates[:, :units], gates[:, units:]
+        total = upstream[time] + later  # gradient of the state after the step
+        kept = total * keep
+        by_candidate = (total - kept) * (1 - candidate * candidate)
+        by_reset = by_candidate * seen * (reset * (1 - reset))
+        by_keep = kept * (1 - keep) * (before - candidate)
+        # Into the product with U: z and r as they are, n through the reset gate.
+        flowing = tf.concat([by_keep, by_reset, by_candidate * reset], axis=1)
+        earlier = kept + tf.matmul(flowing, transposed)
         if factors is not None:
             earlier *= factors[time]
-        return time - 1, earlier, totals.write(time, total)
+        products = tf.concat([by_keep, by_reset, by_candidate], axis=1)
+        return time - 1, earlier, of_products.write(time, products), flowed.write(time, flowing)
 
-    _, _, totals = tf.while_loop(
-        lambda time, *_: time >= 0, body, (times - 1, tf.zeros_like(state), totals), parallel_iterations=1
-    )
-    total = totals.stack()
-    of_products = tf.concat([by_keep * total, by_reset * total, by_candidate * total], axis=2)
-    flowed = tf.reshape(into_product * total[:, :, None, :], [-1, 3 * units])
-    of_recurrent = tf.matmul(tf.reshape(before, [-1, units]), flowed, transpose_a=True)
-    return of_products, of_recurrent, tf.reduce_sum(flowed[:, 2 * units :], axis=0)
+    start = (times - 1, tf.zeros_like(upstream[0]), of_products, flowed)
+    _, _, of_products, flowed = tf.while_loop(lambda time, *_: time >= 0, body, start, parallel_iterations=1)
+    flat = tf.reshape(flowed.stack(), [-1, 3 * units])
+    of_recurrent = tf.matmul(tf.reshape(walked.before.stack(), [-1, units]), flat, transpose_a=True)
+    return of_products.stack(), of_recurrent, tf.reduce_sum(flat[:, 2 * units :], axis=0)

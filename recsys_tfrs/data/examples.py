@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -58,6 +58,28 @@ class Examples:
             of(self.groups),
             of(self.probability),
         )
+
+
+def concatenate(parts: Sequence[Examples]) -> Examples:
+    """The rows of all parts, which have the same columns and targets."""
+
+    def of(values: Sequence[NDArray[Any] | None]) -> Any:
+        known = [part for part in values if part is not None]
+        return np.concatenate(known) if known else None
+
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    return Examples(
+        {
+            name: FeatureColumn(name, column.kind, of([part.columns[name].values for part in parts]))
+            for name, column in first.columns.items()
+        },
+        {name: of([part.targets[name] for part in parts]) for name in first.targets},
+        of([part.weights for part in parts]),
+        of([part.groups for part in parts]),
+        of([part.probability for part in parts]),
+    )
 
 
 class ExampleSource(Protocol):

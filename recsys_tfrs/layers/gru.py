@@ -13,9 +13,9 @@ needs one matrix product.
 
 What does not depend on the state is computed for all times at once: the products of the inputs before the steps, the
 gradients of all weights after them. A step of the forward pass holds one product with U and a step of the backward pass
-one with its transpose; differentiating the loop as it stands would need two more in each backward step. What the forward
-pass computes on the way is kept, step by step, and read again: its pieces fit the processor's cache, and computing the
-gates once more for all times at once would cost a further product and many passes over memory.
+one with its transpose; differentiating the loop as it stands would need two more in each backward step. What the
+forward pass computes on the way is kept, step by step, and read again: its pieces fit the processor's cache, and
+computing the gates once more for all times at once would cost a further product and many passes over memory.
 """
 
 from __future__ import annotations

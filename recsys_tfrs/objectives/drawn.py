@@ -63,4 +63,5 @@ def _inclusion(weights: NDArray[np.float64], size: int) -> NDArray[np.float64]:
     # With the k largest at 1, c = (size - k) / (sum of the others); the first k for which none of the others exceeds 1.
     factors = (size - np.arange(size)) / below[:size]
     capped = int(np.argmax(factors * ordered[:size] <= 1.0))
-    return np.minimum(1.0, factors[capped] * weights)
+    present: NDArray[np.float64] = np.minimum(1.0, factors[capped] * weights)
+    return present

@@ -50,7 +50,7 @@ def pair_encoders(data: EncodedData, width: int) -> dict[str, Encoder]:
 
     A name that two of them have gets in front of it whose it is, ``user_``, ``item_`` or ``context_``.
     """
-    encoders = {field: encoder for _, field, _, encoder in _fields(data)}
+    encoders = {field: encoder for _, field, _, encoder in pair_fields(data)}
     id_encoder = data.items.encoders[ITEM_ID]
     if width and isinstance(id_encoder, IdEncoder):
         encoders[HISTORY] = HistoryEncoder(id_encoder, width)
@@ -72,7 +72,7 @@ def encode_pairs(
     """
     sides = {"user": pairs.users, "item": pairs.items, "context": pairs.rows + 1}
     columns: dict[str, NDArray[Any]] = {}
-    for side, field, column, _ in _fields(data):
+    for side, field, column, _ in pair_fields(data):
         table = {"user": data.user_table, "item": data.item_table, "context": data.context_table}[side]
         columns[field] = table[column].numpy()[sides[side]]
     layout, made = layer.layout, {}
@@ -86,7 +86,7 @@ def encode_pairs(
     return EncodedExamples(made, pairs.targets, pairs.weights, pairs.users)
 
 
-def _fields(data: EncodedData) -> list[tuple[str, str, str, Encoder]]:
+def pair_fields(data: EncodedData) -> list[tuple[str, str, str, Encoder]]:
     """Side, field, column and encoder of everything that is read of a pair."""
     sides: Mapping[str, Mapping[str, Encoder]] = {
         "user": data.users.encoders,

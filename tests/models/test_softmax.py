@@ -26,7 +26,7 @@ class TestContract(ModelContract):
     ways: ClassVar[list[Way]] = [
         {"hide": "any", "objective": "full-softmax"},
         {"hide": "newest", "objective": "in-batch"},
-        {"hide": "around", "mask_positives": True},
+        {"hide": "around", "mask_positives": True, "members": 2},
     ]
     everything: ClassVar[Way] = {"hidden": [8], "empty_history": 0.4}
     capable: ClassVar[Way] = {"dim": 32, "hidden": [64]}
@@ -48,7 +48,7 @@ def query(model: SoftmaxModel, items: list[int], **columns: int) -> np.ndarray:
 
 def test_psi_adds_up_what_is_known_before_the_hidden_layers() -> None:
     model = built(normalize=False)
-    psi = model.query_tower
+    psi = model.query_tower.towers[0]
     bag = psi.history.bag.table.numpy().astype(np.float64)
     length = psi._length.kernel.numpy()[0].astype(np.float64)
     gender = psi._features.table.numpy()[psi._features._first_row[USER_GENDER] + 2].astype(np.float64)
@@ -160,3 +160,24 @@ def learnt(board: Interactions, **settings: object) -> SoftmaxModel:
     batches = user_batches(all_rows(board), batch_size=100, seed=1)
     model.fit(batches.dataset(), steps_per_epoch=batches.steps_per_epoch, epochs=40, verbose=0)
     return model
+
+
+class TestMembers:
+    def test_each_has_the_loss_it_would_have_alone(self) -> None:
+        together, alone = built(members=2), built()
+        batch = next(iter(user_batches(all_rows(random_interactions(12, 9, 40)), batch_size=40, seed=3).dataset()))
+        other = dict(batch, seed=batch["seed"] + [1_000_003, 0])
+        second = SoftmaxModel(together._config.model_copy(update={"members": 1}), together.data, seed=1 + 1_000_003)
+        expected = (alone.compute_loss(batch) + second.compute_loss(other)) / 2
+        np.testing.assert_allclose(together.compute_loss(batch), expected, rtol=1e-5)
+        assert abs(float(alone.compute_loss(batch) - second.compute_loss(other))) > 1e-4
+
+    def test_scores_are_the_mean_of_theirs(self) -> None:
+        model = built(members=2)
+        queries, candidates = query(model, [3, 7]), model.candidate_vectors().numpy()
+        catalogue = [tower.catalogue(model._catalogue).numpy() for tower in model.candidate_tower.towers]
+        scores = candidates @ queries
+        expected = (catalogue[0] @ queries[:4] + catalogue[1] @ queries[4:]) / np.sqrt(2)
+        np.testing.assert_allclose(scores, expected, rtol=1e-4, atol=1e-6)
+        assert not np.allclose(catalogue[0], catalogue[1], atol=1e-3)
+        np.testing.assert_allclose(np.linalg.norm(candidates[1:], axis=1), 1.0, rtol=1e-5)

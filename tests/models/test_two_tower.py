@@ -90,7 +90,7 @@ def linear() -> HistoryModel:
 
 def embeddings(model: HistoryModel) -> tuple[np.ndarray, np.ndarray]:
     """Of the items of a history (by internal id: all occur in training), and of anyone."""
-    tower = model.query_tower
+    tower = model.query_tower.towers[0]
     return tower.history.bag.table.numpy().astype(np.float64), tower.anyone.numpy().astype(np.float64)
 
 

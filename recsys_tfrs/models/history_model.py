@@ -22,7 +22,7 @@ from recsys_tfrs.layers.members import CandidateMembers, Members
 from recsys_tfrs.layers.mlp import ResidualMLP
 from recsys_tfrs.models.family import FamilyConfig
 from recsys_tfrs.models.retriever import Retriever
-from recsys_tfrs.objectives.hiding import Hidden, hide_any, hide_around, hide_newest
+from recsys_tfrs.objectives.hiding import Hidden, ages_when_asked, hide_any, hide_around, hide_newest
 from recsys_tfrs.objectives.negative_sampling import NegativeSampling
 from recsys_tfrs.objectives.sampled import SampledSoftmax
 from recsys_tfrs.objectives.softmax import FullSoftmax
@@ -321,10 +321,12 @@ class HistoryModel(Retriever):
             context = self.data.encoded_context(tf.fill([history.nrows()], tf.constant(-1, tf.int64)))
         newest = history[:, -self.data.max_history :]
         deviation = history.with_flat_values(self._deviation(history, ratings))[:, -self.data.max_history :]
-        # Around which moment is asked is known in training alone.
-        age = tf.fill(tf.shape(newest.flat_values), float("inf")) if self._config.hide == "around" else None
         return self.query_tower(
-            encoded, self._history_ids(newest), deviation=deviation.flat_values, age=age, context=context
+            encoded,
+            self._history_ids(newest),
+            deviation=deviation.flat_values,
+            age=ages_when_asked(newest, is_now=self._config.hide == "newest"),
+            context=context,
         )
 
     def candidate_vectors(self) -> tf.Tensor:

@@ -30,6 +30,18 @@ class Hidden(NamedTuple):
     target_weight: tf.Tensor
 
 
+def ages_when_asked(histories: tf.RaggedTensor, is_now: bool) -> tf.Tensor:
+    """``[num_values]`` float32, what `Hidden.age` is when a trained model is asked.
+
+    Args:
+      histories: ``[num_users, None]``, oldest first.
+      is_now: whether the moment of asking is the end of the history, as under `hide_newest`. Otherwise there is none:
+        under `hide_any` there never is, and the moments of `hide_around` are drawn in training alone.
+    """
+    now = ages(histories)
+    return now if is_now else tf.fill(tf.shape(now), float("inf"))
+
+
 def hide_any(histories: tf.RaggedTensor, rate: float, seed: tf.Tensor) -> Hidden:
     """Hide each item with probability `rate` and predict all of them, hidden or not.
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys_tfrs.layers.history import ages
-from recsys_tfrs.objectives.hiding import Hidden, hide_any, hide_around, hide_newest
+from recsys_tfrs.objectives.hiding import Hidden, ages_when_asked, hide_any, hide_around, hide_newest
 
 SEED = tf.constant([1, 2])
 
@@ -150,3 +150,9 @@ class TestAround:
         assert hidden.target_weight.numpy()[0] == pytest.approx(1)
         assert hidden.target_weight.numpy()[1:].sum() == pytest.approx(2)
         assert sorted(hidden.age.numpy()[1:].tolist()) == [0, 1]
+
+
+def test_when_asked_the_moment_is_now_or_there_is_none() -> None:
+    lists = tf.ragged.constant([[1, 2, 3], [], [4]], dtype=tf.int32)
+    np.testing.assert_array_equal(ages_when_asked(lists, is_now=True), [2.0, 1.0, 0.0, 0.0])
+    np.testing.assert_array_equal(ages_when_asked(lists, is_now=False), [np.inf] * 4)

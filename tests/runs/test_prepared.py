@@ -1,0 +1,42 @@
+"""What is refused before anything is trained."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from recsys_tfrs import runtime
+from recsys_tfrs.config import build
+from recsys_tfrs.errors import ConfigError
+from recsys_tfrs.runs.config import family_config
+from recsys_tfrs.runs.prepared import Prepared, prepare
+
+
+def prepared(family: str, **model: Any) -> Prepared:
+    settings = {"family": family, "data": {"dataset": "simulated-tiny"}, "split": {"method": "random"}, "model": model}
+    return prepare(build(family_config(family), [settings]))
+
+
+def test_a_full_softmax_that_does_not_fit_into_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = prepared("two-tower", objective="full-softmax", dim=4, members=2)
+    # 3 matrices of float32 for each of two members, of every user of a batch and every one of 120 items.
+    needed = 3 * 4 * 2 * found.batches(found.train).queries_per_batch * 120
+    monkeypatch.setattr(runtime, "memory_bytes", lambda: needed)
+    found.build_model(found.train)
+    monkeypatch.setattr(runtime, "memory_bytes", lambda: needed - 1)
+    with pytest.raises(ConfigError, match=r"GiB for the scores of .* rows against 120 items.*\"sampled-softmax\""):
+        found.build_model(found.train)
+
+
+@pytest.mark.parametrize(
+    ("family", "model"),
+    [
+        ("softmax", {"objective": "sampled-softmax", "sampler": "uniform", "num_negatives": 121}),
+        ("item2vec", {"negatives": 121}),
+    ],
+)
+def test_more_negatives_than_the_catalogue_has(family: str, model: dict[str, Any]) -> None:
+    found = prepared(family, **model)
+    with pytest.raises(ConfigError, match=r"121 .*negatives.* the catalogue has 120 items: ask for at most"):
+        found.build_model(found.train)

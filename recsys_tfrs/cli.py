@@ -13,10 +13,10 @@ from typing import Any
 import click
 
 from recsys_tfrs.errors import RecsysError
-from recsys_tfrs.models.registry import FAMILIES
+from recsys_tfrs.models.registry import FAMILIES, RANKERS
 from recsys_tfrs.version import __version__
 
-_FAMILIES = click.Choice(sorted(FAMILIES))
+_FAMILIES = click.Choice(sorted(FAMILIES | RANKERS))
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -70,18 +70,26 @@ def _data_options(command: Any) -> Any:
     "--config", "config_file", type=click.Path(path_type=Path), help="TOML file; a run's own config.toml re-runs it."
 )
 @_data_options
+@click.option("--train", type=click.Path(path_type=Path), help="Of ranking families: file of examples to fit on.")
+@click.option("--valid", type=click.Path(path_type=Path), help="File of examples to select on.")
+@click.option("--test", type=click.Path(path_type=Path), help="File of examples to measure on.")
 @click.option("--resume", is_flag=True, help="Continue a killed run: the one at --out, or the newest.")
 @click.option("--out", type=click.Path(path_type=Path), help="Run directory (default runs/FAMILY-TIME).")
 def train(
     family: str, config_file: Path | None, assignments: tuple[str, ...], resume: bool, out: Path | None, **given: Any
 ) -> None:
-    """Train FAMILY, evaluate it beside its baselines, build the index, export, report."""
+    """Train FAMILY, evaluate it beside its baselines, build the index, export, report.
+
+    deepfm, dcn, dnn, fm and lr rank: they predict what comes of a user and an item, or of an example in a table.
+    """
     from recsys_tfrs import runtime
     from recsys_tfrs.config import build, parse_assignment, read_toml
     from recsys_tfrs.runs import folder as run_folder
 
     runtime.import_tensorflow()
     from recsys_tfrs.runs.config import family_config
+    from recsys_tfrs.runs.ranking_config import RankingRunConfig, ranking_config
+    from recsys_tfrs.runs.ranking_train import train_ranker
     from recsys_tfrs.runs.train import train as train_run
 
     folder = None
@@ -91,14 +99,19 @@ def train(
     layers = [read_toml(config_file)] if (config_file and config_file.exists()) or (config_file and not resume) else []
     layers += [_as_settings(given), *(parse_assignment(text) for text in assignments), {"family": family}]
     _check_family(layers[0], family, config_file)
-    config = build(family_config(family), layers)
+    config = build(ranking_config(family) if family in RANKERS else family_config(family), layers)
     folder = folder or run_folder.start(out, family, resume=False)
-    train_run(config, folder, _console())
+    if isinstance(config, RankingRunConfig):
+        train_ranker(config, folder, _console())
+    else:
+        train_run(config, folder, _console())
 
 
 def _as_settings(given: dict[str, Any]) -> dict[str, Any]:
     """Options that were given -> the settings they stand for."""
-    data = {k: given[k] for k in ("dataset", "data_dir", "items", "users", "columns", "skip_bad_rows") if given[k]}
+    files = {"train": given.get("train"), "validation": given.get("valid"), "test": given.get("test")}
+    data: dict[str, Any] = {name: str(path.absolute()) for name, path in files.items() if path}
+    data |= {k: given[k] for k in ("dataset", "data_dir", "items", "users", "columns", "skip_bad_rows") if given[k]}
     for key in ("data_dir", "items", "users"):
         if key in data:
             data[key] = str(Path(data[key]).absolute())

@@ -25,7 +25,9 @@ import tensorflow_recommenders as tfrs
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
-from recsys_tfrs.features.fields import EncodedExamples, ExamplePreprocessor
+from recsys_tfrs.features.encoders import IdEncoder
+from recsys_tfrs.features.fields import IDS, EncodedExamples, ExamplePreprocessor
+from recsys_tfrs.features.pair_examples import HistoryEncoder
 from recsys_tfrs.layers.dropout import keep_mask
 from recsys_tfrs.layers.factorization_machine import pairwise_interactions
 from recsys_tfrs.layers.field_embeddings import FieldEmbeddings, Fields
@@ -49,7 +51,7 @@ TRAINING: dict[str, Any] = {
 _PREDICTED_ROWS = 16_384
 
 #: Salts of the random numbers drawn in a step, see `layers.dropout.keep_mask`; a tower draws from its own upwards.
-_EMBEDDING_SALT, _TOWER_SALT = 41, 50
+_EMBEDDING_SALT, _UNKNOWN_SALT, _TOWER_SALT = 41, 42, 50
 
 
 class RankerConfig(FamilyConfig):
@@ -63,6 +65,13 @@ class RankerConfig(FamilyConfig):
     batch_norm: bool = Field(False, description="Normalise what goes into the hidden layers by the batch.")
     dropout: float = Field(0.2, ge=0, lt=1, description="Share of outputs of hidden layers dropped in training.")
     embedding_dropout: float = Field(0.0, ge=0, lt=1, description="Share of fields dropped in training.")
+    unknown_rate: float = Field(
+        0.1,
+        ge=0,
+        lt=1,
+        description="Share of user and item ids, and of histories, replaced by the unknown in training, so that the "
+        "rest of an example learns to speak for those never seen.",
+    )
     embedding_l2: float = Field(
         0.0, ge=0, description="Weight in the loss of the squared length of the embeddings of an example's fields."
     )
@@ -136,6 +145,10 @@ class Ranker(tfrs.Model):
         self.part_means = self.add_weight(
             name="part_means", shape=(len(self.parts), count), initializer="zeros", trainable=False
         )
+        # Fields of ids, of which there are always some that training has not seen.
+        encoders = preprocessor.encoders
+        self._single_ids = tf.constant([isinstance(encoders[name], IdEncoder) for name in preprocessor.layout.single])
+        self._several_ids = [n for n in preprocessor.layout.several if isinstance(encoders[n], HistoryEncoder)]
         self._loss = PredictionLoss(self.targets)
         self.outputs_of_parts(preprocessor(_one_row(preprocessor)))  # all weights exist from here on
 
@@ -184,7 +197,8 @@ class Ranker(tfrs.Model):
     def compute_loss(self, inputs: dict[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         """Loss of a batch made by `recsys_tfrs.training.examples.ExampleBatches`."""
         seed = inputs["seed"]
-        fields = self.fields(inputs["columns"], seed, training)
+        columns = self._some_unknown(inputs["columns"], seed) if training else inputs["columns"]
+        fields = self.fields(columns, seed, training)
         outputs = self._of_fields(fields, seed, training)
         loss = self._loss(self.total(outputs), inputs["targets"], inputs.get("weights"))
         rows = tf.cast(tf.shape(fields.weights)[0], tf.float32)
@@ -207,6 +221,19 @@ class Ranker(tfrs.Model):
         count = len(self.targets)
         outputs = self._by_blocks(self._part_outputs, examples, len(self.parts) * count)
         self.part_means.assign(outputs.mean(axis=0).reshape(len(self.parts), count))
+
+    def _some_unknown(self, columns: Mapping[str, tf.Tensor], seed: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Replace some of the ids by 0, each field for itself."""
+        rate, made = self.config.unknown_rate, dict(columns)
+        if not rate:
+            return made
+        if IDS in made and len(self._single_ids):
+            kept = keep_mask(tf.shape(made[IDS]), rate, seed, _UNKNOWN_SALT)
+            made[IDS] = tf.where(kept | ~self._single_ids, made[IDS], 0)
+        for place, name in enumerate(self._several_ids):
+            kept = keep_mask(tf.shape(made[name])[:1], rate, seed, _UNKNOWN_SALT + 1 + place)
+            made[name] = tf.where(kept[:, None], made[name], 0)
+        return made
 
     @staticmethod
     def _by_blocks(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recsys_tfrs.errors import ConfigError, DataError
+from recsys_tfrs.evaluation.prediction_slices import RowGroups
 from recsys_tfrs.evaluation.slices import Grouping
 from recsys_tfrs.features.fields import EncodedExamples, ExamplePreprocessor
 from recsys_tfrs.objectives.prediction import Target
@@ -25,7 +26,7 @@ class Fold:
       train: to fit on.
       measured: to measure on.
       negative_rate: share of the negative rows that is among those to fit on.
-      slices: by name, the group of each measured row (its code) and what the codes mean.
+      slices: by name, the group of each measured row.
       mean_predictions: ``[num_measured, num_targets]`` by name of a baseline that takes means alone.
     """
 
@@ -34,7 +35,7 @@ class Fold:
     train: EncodedExamples
     measured: EncodedExamples
     negative_rate: float = 1.0
-    slices: Mapping[str, tuple[NDArray[np.int64], list[str]]] = field(default_factory=dict)
+    slices: Mapping[str, RowGroups] = field(default_factory=dict)
     mean_predictions: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
 
@@ -122,12 +123,6 @@ def fewer_negatives(examples: EncodedExamples, rate: float, seed: int) -> Encode
     return examples.take(np.flatnonzero((examples.targets[:, 0] > 0) | (drawn < rate)))
 
 
-def grouped(grouping: Grouping, users: NDArray[np.int32], items: NDArray[np.int32]) -> NDArray[np.int64]:
+def grouped(grouping: Grouping, users: NDArray[np.int32], items: NDArray[np.int32]) -> RowGroups:
     """The group of each pair."""
-    codes: NDArray[np.int64] = grouping.codes[users if grouping.of_users else items]
-    return codes
-
-
-def with_targets(fold: Fold, targets: list[Target]) -> Fold:
-    """The same fold, its targets replaced."""
-    return replace(fold, targets=targets)
+    return RowGroups(grouping.labels, grouping.codes[users if grouping.of_users else items])

@@ -12,13 +12,13 @@ import numpy as np
 from rich.console import Console
 
 from recsys_tfrs.data.sources import AUTO
-from recsys_tfrs.evaluation.predictions import Predictions, evaluate_predictions
 from recsys_tfrs.features.fields import EncodedExamples
 from recsys_tfrs.models.ranker import Ranker
 from recsys_tfrs.models.registry import family_module
 from recsys_tfrs.runs.fitting import WEIGHTS
 from recsys_tfrs.runs.ranking_config import RankingRunConfig
 from recsys_tfrs.runs.ranking_data import Fold, RankingData
+from recsys_tfrs.runs.ranking_measuring import measure_target
 from recsys_tfrs.training.checkpoints import LoopState
 from recsys_tfrs.training.examples import ExampleBatches
 from recsys_tfrs.training.fit import Phase, fit, largest_table, make_optimizer
@@ -103,22 +103,6 @@ def calibrate(model: Ranker, examples: EncodedExamples) -> None:
             weights = None if examples.weights is None else examples.weights[known]
             calibration[place] = fit_platt(totals[known, place], labels[known], weights)
     model.calibration.assign(calibration)
-
-
-def measure_target(
-    model: Ranker, predicted: np.ndarray, examples: EncodedExamples, place: int, *, intervals: bool
-) -> Predictions:
-    """The figures of one target on the rows of which it is known."""
-    labels = examples.targets[:, place]
-    known = np.isfinite(labels)
-    return evaluate_predictions(
-        model.targets[place].kind,
-        predicted[known],
-        labels[known],
-        weights=None if examples.weights is None else examples.weights[known],
-        groups=None if examples.groups is None else examples.groups[known],
-        intervals=intervals,
-    )
 
 
 def _validator(model: Ranker, fold: Fold) -> Callable[[], dict[str, float]]:

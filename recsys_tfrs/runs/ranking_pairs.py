@@ -107,7 +107,8 @@ class PairData:
             measured=encode_pairs(data, layer, asked, known, in_order=in_order),
             negative_rate=rate,
             slices={
-                g.name: (grouped(g, asked.users, asked.items), g.labels) for g in groupings(self.interactions, train)
+                grouping.name: grouped(grouping, asked.users, asked.items)
+                for grouping in groupings(self.interactions, train)
             },
             mean_predictions=_means(fitted, asked),
         )

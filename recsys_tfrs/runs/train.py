@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from recsys_tfrs import runtime
-from recsys_tfrs.config import to_toml
+from recsys_tfrs.config import Section, to_toml
 from recsys_tfrs.errors import RunError
 from recsys_tfrs.evaluation.tie_rules import by_tie_rule
 from recsys_tfrs.files import write_atomically
@@ -42,7 +42,7 @@ def train(config: RunConfig, folder: RunFolder, console: Console) -> Path:
         if not (folder.work / CONFIG_FILE).exists():
             discard(folder)
         raise
-    _write_config(prepared.config, folder)
+    write_config(prepared.config, folder)
     display.print_data(console, prepared)
     fitted = fit_run(prepared, folder.work, console)
     prepared = fitted.prepared
@@ -67,7 +67,7 @@ def train(config: RunConfig, folder: RunFolder, console: Console) -> Path:
     return path
 
 
-def _write_config(config: RunConfig, folder: RunFolder) -> None:
+def write_config(config: Section, folder: RunFolder) -> None:
     """Record the configuration; a run that is continued must have been started with the same."""
     path = folder.work / CONFIG_FILE
     text = to_toml(config)

@@ -1,0 +1,96 @@
+"""The main job of ranking: data -> trained and calibrated model -> figures -> export -> report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+
+from recsys_tfrs import runtime
+from recsys_tfrs.runs.folder import CONFIG_FILE, RunFolder, discard
+from recsys_tfrs.runs.metrics_file import TrainingFigures
+from recsys_tfrs.runs.ranking_config import RankingRunConfig
+from recsys_tfrs.runs.ranking_data import RankingData
+from recsys_tfrs.runs.ranking_fitting import FittedRanker, fit_ranker
+from recsys_tfrs.runs.ranking_measuring import measure_fold, oracle_figures
+from recsys_tfrs.runs.ranking_metrics import RankingMetrics, TargetFigures, write_ranking_metrics
+from recsys_tfrs.runs.ranking_pairs import PairData
+from recsys_tfrs.runs.ranking_report import print_data, print_figures, write_report
+from recsys_tfrs.runs.train import write_config
+
+
+def train_ranker(config: RankingRunConfig, folder: RunFolder, console: Console) -> Path:
+    """Run everything and return the folder of the complete run.
+
+    Args:
+      config: of the run.
+      folder: from `recsys_tfrs.runs.folder.start`; a checkpoint in it is continued from.
+      console: where progress and results are shown.
+
+    Raises:
+      RecsysError: anything a user can act on; an unfinished run keeps its checkpoints.
+    """
+    runtime.configure(config.device, mixed_precision=config.training.mixed_precision, seed=config.seed)
+    try:
+        data = open_data(config)
+    except BaseException:
+        if not (folder.work / CONFIG_FILE).exists():
+            discard(folder)
+        raise
+    write_config(config, folder)
+    print_data(console, data)
+    fitted = fit_ranker(data, config, folder.work, console)
+    with console.status("measuring"):
+        figures = measure_fold(fitted.model, fitted.fold)
+    metrics = _metrics(config, data, fitted, figures)
+    write_ranking_metrics(metrics, folder.work)
+    write_report(metrics, fitted, folder.work)
+    path = folder.finish()
+    print_figures(console, metrics, path)
+    return path
+
+
+def open_data(config: RankingRunConfig) -> RankingData:
+    """Interactions, or a table of examples.
+
+    Raises:
+      RecsysError: they cannot be read.
+    """
+    return PairData(config)
+
+
+def _metrics(
+    config: RankingRunConfig, data: RankingData, fitted: FittedRanker, figures: list[TargetFigures]
+) -> RankingMetrics:
+    selection, final = fitted.selection, fitted.final
+    chosen = next((e for e in selection.log if e["epoch"] == selection.best_epoch), {})
+    timed = final if final.seconds else selection
+    speed = timed.examples / timed.seconds if timed.seconds else 0.0
+    first = figures[0]
+    return RankingMetrics(
+        family=config.family,
+        dataset=data.name,
+        dataset_notes=data.notes,
+        split=data.split,
+        split_hash=data.split_hash,
+        seed=config.seed,
+        counts=data.counts,
+        fields=fitted.model.preprocessor.layout.names,
+        parts=list(fitted.model.parts),
+        metrics=first.metrics,
+        intervals=first.intervals,
+        baselines=first.baselines,
+        comparisons=first.comparisons,
+        oracle=oracle_figures(fitted.fold),
+        targets=figures,
+        validation={k.removeprefix("validation_"): v for k, v in chosen.items() if k.startswith("validation_")},
+        training=TrainingFigures(
+            seconds=fitted.seconds,
+            examples_per_second=speed,
+            validated={fitted.metric: selection.best_value},
+            events_per_second=speed,
+            epochs=final.epoch if final is not selection else selection.best_epoch,
+        ),
+        peak_memory_bytes=runtime.peak_memory_bytes(),
+        environment=runtime.describe(),
+    )

@@ -65,7 +65,7 @@ def encode_pairs(
     Args:
       data: encoded columns of all users, items and rows.
       layer: made of `pair_encoders`.
-      pairs: to encode.
+      pairs: to encode; row -1 stands for a moment of which nothing is known.
       known: what each user is known to have done.
       in_order: of the rows that are among `known`, only what came before them is their history; otherwise all but
         the row itself.
@@ -110,7 +110,7 @@ def _histories(
     start, end = known.offsets[pairs.users], known.offsets[pairs.users + 1]
     place_of = np.full(int(max(known.rows.max(initial=-1), pairs.rows.max(initial=-1))) + 1, -1, np.int64)
     place_of[known.rows] = np.arange(len(known.rows))
-    own = place_of[pairs.rows]
+    own = np.where(pairs.rows >= 0, place_of[pairs.rows], -1)
     is_known = (own >= 0) & (known.items[np.maximum(own, 0)] == pairs.items) if len(known.items) else own >= 0
     if in_order:
         end = np.where(is_known, own, end)

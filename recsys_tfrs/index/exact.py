@@ -41,9 +41,13 @@ class ExactIndex(tf.Module):
         table, mask = checked_vectors(vectors, allowed)
         self.num_items = len(table) - 1
         self.num_candidates = int(mask.sum())
-        self.num_bytes = table.nbytes + mask.nbytes
-        self._vectors = tf.Variable(table, trainable=False, name="candidates")
-        self._is_candidate = tf.Variable(mask, trainable=False, name="is_candidate")
+        self.num_bytes = table.nbytes + 4 * len(table)
+        # Candidates side by side: a single query is multiplied twice as fast so as with one candidate after the other.
+        self._vectors = tf.Variable(np.ascontiguousarray(table.T), trainable=False, name="candidates")
+        # Added to scores, which for a single query takes a fifth of the time of choosing between two values.
+        self._handicap = tf.Variable(
+            np.where(mask, np.float32(0), np.float32(NO_CANDIDATE)), trainable=False, name="handicap"
+        )
         self.build_seconds = time.perf_counter() - started
 
     def search(
@@ -55,8 +59,6 @@ class ExactIndex(tf.Module):
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Find the `k` best candidates of each query; see `Index.search`."""
         batch = tf.shape(queries)[0]
-        if excluded is None:
-            excluded = tf.zeros(tf.stack([batch, 0]), tf.int32)
         rows = max(1, BLOCK_SCORES // (self.num_items + 1))
         k = tf.convert_to_tensor(k, tf.int32)
         if rows >= LARGEST_BATCH:
@@ -69,11 +71,13 @@ class ExactIndex(tf.Module):
         return scores, ids
 
     def _search(
-        self, queries: tf.Tensor, k: tf.Tensor, excluded: tf.Tensor, allowed: tf.Tensor | None
+        self, queries: tf.Tensor, k: tf.Tensor, excluded: tf.Tensor | None, allowed: tf.Tensor | None
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        scores = tf.matmul(queries, self._vectors, transpose_b=True)
-        keep = self._is_candidate if allowed is None else self._is_candidate & allowed
-        scores = _without(tf.where(keep, scores, NO_CANDIDATE), excluded)
+        scores = tf.matmul(queries, self._vectors) + self._handicap
+        if allowed is not None:
+            scores = tf.where(allowed, scores, NO_CANDIDATE)
+        if excluded is not None:
+            scores = _without(scores, excluded)
         length = tf.minimum(k, self.num_items + 1)
         best, ids = tf.math.top_k(scores, length)
         ids = tf.where(best > NO_CANDIDATE, ids, 0)
@@ -81,13 +85,14 @@ class ExactIndex(tf.Module):
         return tf.pad(best, missing, constant_values=NO_CANDIDATE), tf.pad(ids, missing)
 
     def _search_in_blocks(
-        self, queries: tf.Tensor, k: tf.Tensor, excluded: tf.Tensor, allowed: tf.Tensor | None, rows: int
+        self, queries: tf.Tensor, k: tf.Tensor, excluded: tf.Tensor | None, allowed: tf.Tensor | None, rows: int
     ) -> tuple[tf.Tensor, tf.Tensor]:
         blocks = (tf.shape(queries)[0] + rows - 1) // rows
 
         def one(block: tf.Tensor, scores: tf.TensorArray, ids: tf.TensorArray) -> tuple[Any, ...]:
             part = slice(block * rows, (block + 1) * rows)
-            found = self._search(queries[part], k, excluded[part], None if allowed is None else allowed[part])
+            others = (None if given is None else given[part] for given in (excluded, allowed))
+            found = self._search(queries[part], k, *others)
             return block + 1, scores.write(block, found[0]), ids.write(block, found[1])
 
         arrays = [tf.TensorArray(dtype, size=blocks, infer_shape=False) for dtype in (tf.float32, tf.int32)]

@@ -173,11 +173,10 @@ class RecurrentTower(tf.keras.layers.Layer):
             entering = tf.where(unknown[..., None], self.table[0], vectors)
         else:
             entering = tf.gather(self.table, tf.where(unknown, 0, ids))
-        if self.rating is None:
+        if self.rating is None or ratings is None:
             return entering
         # An unknown item's rating says nothing.
-        ratings = tf.zeros_like(ids, tf.float32) if ratings is None else tf.where(unknown, 0.0, ratings)
-        return entering + ratings[..., None] * self.rating
+        return entering + tf.where(unknown, 0.0, ratings)[..., None] * self.rating
 
 
 def _dropped(values: tf.Tensor, rate: float, seed: tf.Tensor, salt: int) -> tf.Tensor:

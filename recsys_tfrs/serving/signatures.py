@@ -142,15 +142,11 @@ class RetrievalSignatures(tf.Module):
         Returns:
           As `recommend`, the default number, nothing left out; ``state`` for the next step.
         """
-        item_ids = inputs[ITEM_ID]
-        rows = tf.shape(item_ids)[0]
         before = inputs[STATE] + tf.zeros([1, self._queries.state_size])  # a single 0 becomes as many as there are
-        state, vectors = self._queries.step(item_ids, before)
-        found = self._search(
-            tf.zeros([rows], tf.int32), vectors, self._default_lengths(item_ids), tf.zeros([rows, 0], tf.int32)
-        )
-        del found["user_known"]
-        return {**found, STATE: state}
+        state, vectors = self._queries.step(inputs[ITEM_ID], before)
+        # A click is answered at once or not at all: nothing that can be left out is in this graph.
+        scores, ids = self._find(vectors, self._default_k, None)
+        return {**self._told(scores, ids), STATE: state}
 
     def embed_query(self, inputs: Tensors) -> Tensors:
         """``embedding`` ``[batch, dim]`` of whoever a request describes."""
@@ -219,15 +215,13 @@ class RetrievalSignatures(tf.Module):
                 lambda: self._find(vectors, width, excluded),
             )
         asked = tf.sequence_mask(k, width)
-        ids = tf.where(asked, ids, 0)
+        told = self._told(tf.where(asked, scores, NO_CANDIDATE), tf.where(asked, ids, 0))
+        return {**told, "user_known": users > 0}
+
+    def _told(self, scores: tf.Tensor, ids: tf.Tensor) -> Tensors:
         with tf.device(CPU):
             titles = tf.gather(self._titles, ids)
-        return {
-            ITEM_ID: self._queries.items.ids.string(ids),
-            "score": tf.where(asked, scores, NO_CANDIDATE),
-            "title": titles,
-            "user_known": users > 0,
-        }
+        return {ITEM_ID: self._queries.items.ids.string(ids), "score": scores, "title": titles}
 
 
 def _renamed(columns: dict[str, Input], side: str, taken: set[str]) -> dict[str, tuple[str, Input]]:

@@ -81,6 +81,10 @@ class CategoricalEncoder(Encoder):
         """Whether there is a vocabulary to learn; hashing needs none."""
         return not self._config.hash_buckets
 
+    def labels(self) -> list[str] | None:
+        """What each id stands for, or None where strings are hashed."""
+        return ["missing", "rare", *self._layer.get_vocabulary()[2:]] if self.needs_counts else None
+
     def adapt(self, values: NDArray[Any]) -> None:
         """Count the strings of training entities."""
         self.adapt_counts(*np.unique(values[values != ""].astype(str), return_counts=True))

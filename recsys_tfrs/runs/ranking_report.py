@@ -86,6 +86,7 @@ def _lines(metrics: RankingMetrics, fitted: FittedRanker) -> Iterator[str]:
     yield f"\nFields: {', '.join(metrics.fields)}. The prediction is the sum of: {', '.join(metrics.parts)}."
     for target in metrics.targets:
         yield from _target(metrics, target)
+    yield from _importance(metrics)
     yield from _training(metrics, fitted)
     environment = metrics.environment
     yield "\n## Machine\n"
@@ -188,6 +189,16 @@ def _interval(metrics: Mapping[str, float], intervals: Mapping[str, list[float]]
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
+
+
+def _importance(metrics: RankingMetrics) -> Iterator[str]:
+    if not metrics.importance:
+        return
+    leading = "rmse" if metrics.targets[0].kind == "rating" else "auc"
+    yield "\n## What the predictions rest on\n"
+    yield f"How much worse {leading} becomes when a field is shuffled among test rows, and the spread over repeats.\n"
+    rows = [[name, f"{one['mean']:+.4f}", f"{one['deviation']:.4f}"] for name, one in metrics.importance.items()]
+    yield from markdown_table(["field", "loss", "spread"], rows)
 
 
 def _training(metrics: RankingMetrics, fitted: FittedRanker) -> Iterator[str]:

@@ -12,10 +12,11 @@ from recsys_tfrs.runs.metrics_file import TrainingFigures
 from recsys_tfrs.runs.ranking_config import RankingRunConfig
 from recsys_tfrs.runs.ranking_data import RankingData
 from recsys_tfrs.runs.ranking_fitting import FittedRanker, fit_ranker
-from recsys_tfrs.runs.ranking_measuring import measure_fold, oracle_figures
+from recsys_tfrs.runs.ranking_measuring import importance_of_fields, measure_fold, oracle_figures
 from recsys_tfrs.runs.ranking_metrics import RankingMetrics, TargetFigures, write_ranking_metrics
 from recsys_tfrs.runs.ranking_pairs import PairData
 from recsys_tfrs.runs.ranking_report import print_data, print_figures, write_report
+from recsys_tfrs.runs.ranking_tables import TableData, is_table
 from recsys_tfrs.runs.train import write_config
 
 
@@ -30,6 +31,7 @@ def train_ranker(config: RankingRunConfig, folder: RunFolder, console: Console) 
     Raises:
       RecsysError: anything a user can act on; an unfinished run keeps its checkpoints.
     """
+    config = settled(config)
     runtime.configure(config.device, mixed_precision=config.training.mixed_precision, seed=config.seed)
     try:
         data = open_data(config)
@@ -42,7 +44,10 @@ def train_ranker(config: RankingRunConfig, folder: RunFolder, console: Console) 
     fitted = fit_ranker(data, config, folder.work, console)
     with console.status("measuring"):
         figures = measure_fold(fitted.model, fitted.fold)
-    metrics = _metrics(config, data, fitted, figures)
+        importance = {}
+        if config.evaluation.importance:
+            importance = importance_of_fields(fitted.model, fitted.fold.measured, config.seed)
+    metrics = _metrics(config, data, fitted, figures, importance)
     write_ranking_metrics(metrics, folder.work)
     write_report(metrics, fitted, folder.work)
     path = folder.finish()
@@ -56,11 +61,22 @@ def open_data(config: RankingRunConfig) -> RankingData:
     Raises:
       RecsysError: they cannot be read.
     """
-    return PairData(config)
+    return TableData(config) if is_table(config.data) else PairData(config)
+
+
+def settled(config: RankingRunConfig) -> RankingRunConfig:
+    """The same with what follows from it filled in: what is validated on a file of its own is not refitted on it."""
+    if config.data.validation is None:
+        return config
+    return config.model_copy(update={"training": config.training.model_copy(update={"refit": False})})
 
 
 def _metrics(
-    config: RankingRunConfig, data: RankingData, fitted: FittedRanker, figures: list[TargetFigures]
+    config: RankingRunConfig,
+    data: RankingData,
+    fitted: FittedRanker,
+    figures: list[TargetFigures],
+    importance: dict[str, dict[str, float]],
 ) -> RankingMetrics:
     selection, final = fitted.selection, fitted.final
     chosen = next((e for e in selection.log if e["epoch"] == selection.best_epoch), {})
@@ -83,6 +99,7 @@ def _metrics(
         comparisons=first.comparisons,
         oracle=oracle_figures(fitted.fold),
         targets=figures,
+        importance=importance,
         validation={k.removeprefix("validation_"): v for k, v in chosen.items() if k.startswith("validation_")},
         training=TrainingFigures(
             seconds=fitted.seconds,

@@ -1,0 +1,171 @@
+"""Tables of examples, with labels of their own, as a ranking run sees them."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from recsys_tfrs.data.example_request import PREFIXES, SIMULATED_CLICKS, ExampleRequest
+from recsys_tfrs.data.example_tables import load_examples
+from recsys_tfrs.data.examples import ExampleParts, Examples, ExampleSource, InMemory
+from recsys_tfrs.data.sources import AUTO
+from recsys_tfrs.errors import ConfigError
+from recsys_tfrs.evaluation.prediction_slices import RowGroups
+from recsys_tfrs.evaluation.slices import MAX_GROUPS
+from recsys_tfrs.features.encoders import CategoricalEncoder
+from recsys_tfrs.features.example_encoding import GroupCodes, adapt_encoders, encode_examples
+from recsys_tfrs.features.fields import IDS, EncodedExamples, ExamplePreprocessor
+from recsys_tfrs.runs.ranking_config import RankingDataConfig, RankingRunConfig
+from recsys_tfrs.runs.ranking_data import Fold, fewer_negatives, targets_of
+
+#: Slices by field, at most: those of the fewest values.
+_MOST_SLICES = 6
+
+#: Rows hashed at a time.
+_HASHED_ROWS = 1 << 18
+
+
+def is_table(data: RankingDataConfig) -> bool:
+    """Whether what is configured is a table of examples, not interactions."""
+    name = data.dataset
+    return data.train is not None or "label" in data.columns or name.startswith((*PREFIXES, SIMULATED_CLICKS))
+
+
+@dataclass(frozen=True)
+class _Chain:
+    """Sources one after the other."""
+
+    sources: tuple[ExampleSource, ...]
+
+    @property
+    def num_rows(self) -> int:
+        return sum(source.num_rows for source in self.sources)
+
+    def chunks(self) -> Iterator[Examples]:
+        for source in self.sources:
+            yield from source.chunks()
+
+
+class TableData:
+    """A table of examples, or its parts in files of their own.
+
+    Args:
+      config: of the run.
+
+    Attributes:
+      parts: as read.
+      target_names: what is predicted.
+      name, split, split_hash, notes, counts: see `RankingData`; the hash is there once `final` was called.
+
+    Raises:
+      RecsysError: the files cannot be read, or do not hold what is asked for.
+    """
+
+    def __init__(self, config: RankingRunConfig) -> None:
+        self._config, data = config, config.data
+        self.parts: ExampleParts = load_examples(
+            ExampleRequest(
+                dataset=None if data.train else data.dataset,
+                train=data.train,
+                validation=data.validation,
+                test=data.test,
+                columns=data.columns,
+                binary=config.target != "rating",
+                test_fraction=config.split.test_fraction,
+                validation_fraction=config.split.validation_fraction,
+                seed=config.split.seed,
+            )
+        )
+        self.name, self.split, self.notes = self.parts.name, self.parts.split, list(self.parts.notes)
+        self.split_hash = ""
+        self.target_names = self._targets()
+        self.counts = {
+            "num_train": self.parts.train.num_rows,
+            "num_validation": 0 if data.validation else self.parts.validation.num_rows,
+            "num_test": self.parts.test.num_rows,
+        }
+        if not data.validation:
+            self.counts["num_train"] += self.counts["num_validation"]
+        self._groups = GroupCodes()
+        # Arrays of what does not fit into memory; they go with this object.
+        self._folder = tempfile.TemporaryDirectory(prefix="examples-", ignore_cleanup_errors=True)
+
+    def selection(self) -> Fold:
+        """See `RankingData`."""
+        return self._fold(self.parts.train, self.parts.validation)
+
+    def final(self, selection: Fold) -> Fold:
+        """See `RankingData`; with a validation file of its own, what was fitted on while selecting stays."""
+        if self._config.training.refit:
+            last = self._fold(_Chain((self.parts.train, self.parts.validation)), self.parts.test)
+        else:
+            measured = self._encoded(self.parts.test, selection.preprocessor, "test")
+            last = self._with(selection.preprocessor, selection.train, measured)
+        digest = hashlib.sha256()
+        for examples in (selection.train, selection.measured, last.measured):
+            digest.update(len(examples).to_bytes(8, "little"))
+            for low in range(0, len(examples), _HASHED_ROWS):
+                part = examples.take(slice(low, low + _HASHED_ROWS))
+                for _, values in sorted(part.columns.items()):
+                    digest.update(np.ascontiguousarray(values).tobytes())
+                digest.update(np.ascontiguousarray(part.targets).tobytes())
+        self.split_hash = digest.hexdigest()
+        return last
+
+    def _fold(self, train: ExampleSource, measured: ExampleSource) -> Fold:
+        layer = ExamplePreprocessor(adapt_encoders(train, self._config.features))
+        name = f"fold-{train.num_rows}"
+        fitted = self._encoded(train, layer, f"{name}-train")
+        kept = fewer_negatives(fitted, self._config.data.negative_rate, self._config.seed)
+        return self._with(layer, kept, self._encoded(measured, layer, f"{name}-measured"))
+
+    def _with(self, layer: ExamplePreprocessor, train: EncodedExamples, measured: EncodedExamples) -> Fold:
+        kinds = ["rating"] * len(self.target_names) if self._config.target == "rating" else None
+        targets = targets_of(self.target_names, self._config.target_weights, train.targets, kinds)
+        means = np.array([target.mean for target in targets], np.float32)
+        return Fold(
+            preprocessor=layer,
+            targets=targets,
+            train=train,
+            measured=measured,
+            negative_rate=self._config.data.negative_rate,
+            slices=_slices(layer, measured),
+            mean_predictions={"mean": np.broadcast_to(means, measured.targets.shape)},
+        )
+
+    def _encoded(self, source: ExampleSource, layer: ExamplePreprocessor, name: str) -> EncodedExamples:
+        folder = None if _in_memory(source) else Path(self._folder.name) / name
+        return encode_examples(source, layer, self.target_names, folder, groups=self._groups)
+
+    def _targets(self) -> list[str]:
+        known = list(next(iter(self.parts.train.chunks())).targets)
+        if self._config.target in (AUTO, "rating"):
+            return known
+        names = [name.strip() for name in self._config.target.split(",")]
+        if unknown := [name for name in names if name not in known]:
+            raise ConfigError(
+                f"target = {', '.join(unknown)} is no label of {self.name}, which has {', '.join(known)}: name labels "
+                "with --columns label=NAME, or several with +."
+            )
+        return names
+
+
+def _in_memory(source: ExampleSource) -> bool:
+    parts = source.sources if isinstance(source, _Chain) else (source,)
+    return all(isinstance(part, InMemory) for part in parts)
+
+
+def _slices(layer: ExamplePreprocessor, measured: EncodedExamples) -> dict[str, RowGroups]:
+    """Rows by the value of each field of few values."""
+    found = {}
+    for place, name in enumerate(layer.layout.single):
+        encoder = layer.encoders[name]
+        if isinstance(encoder, CategoricalEncoder) and (labels := encoder.labels()) is not None:
+            found[name] = RowGroups(labels, measured.columns[IDS][:, place])
+    few = sorted((len(groups.labels), name) for name, groups in found.items() if len(groups.labels) <= MAX_GROUPS + 2)
+    return {name: found[name] for _, name in few[:_MOST_SLICES]}

@@ -14,6 +14,7 @@ from recsys_tfrs.features.encoders import (
     CategoricalEncoder,
     Encoder,
     IdEncoder,
+    LogNumericEncoder,
     MultiCategoricalEncoder,
     NormalizedNumericEncoder,
     NumericEncoder,
@@ -205,6 +206,28 @@ def mixed_precision() -> Iterator[None]:
     tf.keras.mixed_precision.set_global_policy("float32")
 
 
+def test_logarithms_keep_the_sign_and_are_normalised() -> None:
+    encoder = LogNumericEncoder()
+    e = math.e
+    values = np.array([e - 1, 1 - e, e**3 - 1, 1 - e**3, np.nan], dtype=np.float32)
+    encoder.adapt(values)
+    # Signed logarithms are 1, -1, 3 and -3: mean 0, variance (1 + 1 + 9 + 9) / 4 = 5.
+    expected = np.array([1, -1, 3, -3, 0]) / np.sqrt(5)
+    np.testing.assert_allclose(np.array(encode(encoder, values)), np.stack([expected, [0, 0, 0, 0, 1]], 1), atol=1e-6)
+    assert encode(encoder, np.array([0.0]))[0] == [0.0, 0.0]
+
+
+def test_counts_and_moments_from_elsewhere_adapt_alike() -> None:
+    config = FeaturesConfig(min_frequency=2, max_vocabulary=2)
+    categories = CategoricalEncoder(config)
+    # Of those that come at least twice the two most frequent stay, b before c by the alphabet; "" is no string.
+    categories.adapt_counts(strings("c", "a", "d", "b", "", "e"), np.array([2, 3, 2, 2, 9, 1]))
+    assert encode(categories, strings("a", "b", "c", "d", "e", "")) == [2, 3, 1, 1, 1, 0]
+    numbers = NormalizedNumericEncoder()
+    numbers.adapt_moments(10.0, 4.0)
+    assert encode(numbers, np.array([14.0, 9.0])) == [[2.0, 0.0], [-0.5, 0.0]]
+
+
 @pytest.mark.usefixtures("mixed_precision")
 @pytest.mark.parametrize(("numeric", "expected"), [("buckets", [1, 2, 3, 4]), ("normalized", None)])
 def test_mixed_precision_does_not_blur_numbers(numeric: str, expected: list[int] | None) -> None:
@@ -228,6 +251,7 @@ def test_mixed_precision_does_not_blur_numbers(numeric: str, expected: list[int]
         (Kind.TEXT, "buckets", TextEncoder),
         (Kind.NUMERIC, "buckets", NumericEncoder),
         (Kind.NUMERIC, "normalized", NormalizedNumericEncoder),
+        (Kind.NUMERIC, "log", LogNumericEncoder),
         (Kind.TIMESTAMP, "buckets", TimestampEncoder),
     ],
 )

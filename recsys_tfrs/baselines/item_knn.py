@@ -77,6 +77,10 @@ class ItemKNN:
         similarity.eliminate_zeros()
         self._similarity = similarity.astype(np.float32)
 
+    def ask_with(self, known: Histories) -> None:
+        """Take these as what users had done before they ask, fitting nothing."""
+        self._users = user_item_matrix(known)
+
     def score(self, users: NDArray[np.int32]) -> NDArray[np.float32]:
         """``[len(users), num_items + 1]``; items similar to none of the history follow by popularity."""
         history = self._users[users]

@@ -19,6 +19,7 @@ from recsys_tfrs.baselines.biased_mf import BiasedMF, BiasedMFConfig
 from recsys_tfrs.baselines.ease import EASE, EASEConfig
 from recsys_tfrs.baselines.ials import IALS, IALSConfig
 from recsys_tfrs.baselines.item_knn import ItemKNN, ItemKNNConfig
+from recsys_tfrs.baselines.markov_chain import MarkovChain, MarkovChainConfig
 from recsys_tfrs.baselines.matrix import Baseline
 from recsys_tfrs.baselines.popularity import Popularity, PopularityConfig
 from recsys_tfrs.data.histories import Histories, build_histories
@@ -90,10 +91,24 @@ BASELINES: dict[str, BaselineSpec] = {
         ({"regularization": (1.0, 1.4)},),
         metric="rmse",
     ),
+    "markov_chain": BaselineSpec(
+        MarkovChain,
+        MarkovChainConfig(),
+        ({"smoothing": (0.1, 1.0, 10.0, 100.0)}, {"steps": (3, 10)}),
+        ({"smoothing": (0.1, 10.0)},),
+    ),
 }
 
-#: Those that rank by what was chosen, whatever its rating: what lists are compared with.
-RANKING_BASELINES = tuple(name for name, spec in BASELINES.items() if spec.metric != "rmse")
+#: Those that read histories in order: what sequence models are compared with beside the others.
+SEQUENCE_BASELINES = ("markov_chain",)
+
+#: Those that can be asked with a session they were not fitted on, by `ask_with` or because they ask for none.
+SESSION_BASELINES = ("popularity", "item_knn", "markov_chain")
+
+#: Those that rank by what was chosen, whatever its rating and its place: what lists are compared with.
+RANKING_BASELINES = tuple(
+    name for name, spec in BASELINES.items() if spec.metric != "rmse" and name not in SEQUENCE_BASELINES
+)
 
 
 @dataclass(frozen=True)
@@ -135,22 +150,33 @@ class TunedBaseline:
     peak_bytes: int | None = None
 
 
-def baseline_names(asked: Sequence[str] | Literal["auto"], metric: str) -> list[str]:
+def baseline_names(
+    asked: Sequence[str] | Literal["auto"], metric: str, *, in_order: bool = False, of_sessions: bool = False
+) -> list[str]:
     """The baselines to run beside a model.
 
     Args:
-      asked: names, or ``auto``: those that rank, and beside a model that is chosen by its rating errors all.
+      asked: names, or ``auto``: those that rank, beside a model that is chosen by its rating errors also those that
+        predict ratings, beside one that reads histories in order also those that do.
       metric: what the model is chosen by.
+      in_order: whether the model reads histories in order.
+      of_sessions: keep those alone that can be asked with sessions they were not fitted on.
 
     Raises:
       UsageError: a name that is not a baseline.
     """
     if asked == "auto":
-        return list(BASELINES if metric in METRICS else RANKING_BASELINES)
+        named = [*RANKING_BASELINES, *(SEQUENCE_BASELINES if in_order else ())]
+        return [
+            name
+            for name, spec in BASELINES.items()
+            if (name in named or (metric in METRICS and spec.metric == "rmse"))
+            and (not of_sessions or name in SESSION_BASELINES)
+        ]
     unknown = [name for name in asked if name not in BASELINES]
     if unknown:
         raise UsageError(f"Unknown baselines {unknown}: choose from {', '.join(BASELINES)}.")
-    return list(asked)
+    return [name for name in asked if not of_sessions or name in SESSION_BASELINES]
 
 
 def tuned_baselines(
@@ -184,9 +210,10 @@ def tuned_baselines(
     names = baseline_names(names, "")
     search = _Search.prepare(interactions, split, pairs, filter_seen, max_users, seed)
     train = build_histories(interactions, split.train)
+    known = build_histories(interactions, split.known) if len(split.given) else None
     tuned = {}
     for name in names:
-        tuned[name] = _tune(name, search, train, seed)
+        tuned[name] = _tune(name, search, train, known, seed)
         if report is not None:
             report(_sentence(tuned[name]))
     return tuned
@@ -194,9 +221,17 @@ def tuned_baselines(
 
 @dataclass(frozen=True)
 class _Search:
-    """Everything a setting is judged by."""
+    """Everything a setting is judged by.
+
+    Attributes:
+      histories: to fit on.
+      known: to ask with, where that is something else.
+      users, items, ratings: to predict.
+      filter_seen: leave what a user has had out of the ranking.
+    """
 
     histories: Histories
+    known: Histories | None
     users: Any
     items: Any
     ratings: Any
@@ -210,6 +245,7 @@ class _Search:
         rows = choose_pairs(interactions, fitted_on, split.validation, pairs=pairs, max_users=max_users, seed=seed)
         return cls(
             build_histories(interactions, fitted_on),
+            build_histories(interactions, split.selection_known) if len(split.given) else None,
             interactions.users[rows],
             interactions.items[rows],
             None if interactions.ratings is None else interactions.ratings[rows],
@@ -218,6 +254,7 @@ class _Search:
 
     def value(self, baseline: Any, metric: str) -> float:
         baseline.fit(self.histories)
+        _ask_with(baseline, self.known)
         if metric == "rmse":
             predicted = baseline.predicted_ratings(self.users, self.items)
             return rating_errors(predicted, self.ratings, self.users, intervals=False).metrics["rmse"]
@@ -232,7 +269,13 @@ class _Search:
         return float(np.mean(ndcg(ranking, 10)))
 
 
-def _tune(name: str, search: _Search, train: Histories, seed: int) -> TunedBaseline:
+def _ask_with(baseline: Any, known: Histories | None) -> None:
+    """Let a baseline be asked with other histories than it was fitted on, if it can be."""
+    if known is not None and hasattr(baseline, "ask_with"):
+        baseline.ask_with(known)
+
+
+def _tune(name: str, search: _Search, train: Histories, known: Histories | None, seed: int) -> TunedBaseline:
     spec = BASELINES[name]
     started = time.perf_counter()
     large = len(train.items) >= spec.large_rows or train.num_items >= spec.large_items
@@ -252,6 +295,7 @@ def _tune(name: str, search: _Search, train: Histories, seed: int) -> TunedBasel
                 config = best(tried, key=lambda c: tried[c])
             baseline = spec.build(config)
             peak = _peak_bytes(lambda: baseline.fit(train))
+        _ask_with(baseline, known)
     except MemoryError as error:
         return TunedBaseline(name, None, None, (), time.perf_counter() - started, f"out of memory: {error}")
     trials = tuple(Trial(asdict(c), spec.metric, value) for c, value in tried.items())

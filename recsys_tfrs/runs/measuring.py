@@ -190,6 +190,7 @@ def measure_all(prepared: Prepared, model: Any, scorer: Scorer, report: Callable
         prepared.split,
         names=config.evaluation.baselines,
         pairs=config.pairs,
+        filter_seen=config.filters_seen,
         seed=config.seed,
         report=report,
     )

@@ -26,9 +26,6 @@ from recsys_tfrs.training.pairs import pair_batches
 from recsys_tfrs.training.pipeline import InteractionBatches, user_batches
 from recsys_tfrs.training.sequences import next_item_batches
 
-#: Baselines that can be asked with a session they were not fitted on.
-_SESSION_BASELINES = ("popularity",)
-
 
 @dataclass(frozen=True)
 class Prepared:
@@ -93,8 +90,7 @@ class Prepared:
         model = module.build(config.model, config.features, self.interactions, histories, config.seed)
         batches = self.batches(histories)
         if model.scores_catalogue and (queries := getattr(batches, "queries_per_batch", None)):
-            rows = queries * getattr(config.model, "members", 1)
-            check_full_softmax_fits(rows, self.interactions.num_items, runtime.memory_bytes())
+            check_full_softmax_fits(queries * model.score_matrices, self.interactions.num_items, runtime.memory_bytes())
         steps = None if config.training.learning_rate_decay == "none" else batches.steps_per_epoch
         optimizer = make_optimizer(config.training, steps, largest_table(model))
         model.compile(optimizer=optimizer, jit_compile=config.training.jit_compile)
@@ -148,8 +144,11 @@ def prepare(config: RunConfig) -> Prepared:
     if config.training.metric == AUTO:
         training = config.training.model_copy(update={"metric": config.model.validation_metric})
         config = config.model_copy(update={"training": training})
-    baselines = baseline_names(config.evaluation.baselines, config.training.metric)
-    if config.of_sessions:  # the others know whom they were fitted on, and no session to be continued is among them
-        baselines = [name for name in baselines if name in _SESSION_BASELINES]
+    baselines = baseline_names(
+        config.evaluation.baselines,
+        config.training.metric,
+        in_order=config.model.batches_of == "sequences",
+        of_sessions=config.of_sessions,
+    )
     config = config.model_copy(update={"evaluation": config.evaluation.model_copy(update={"baselines": baselines})})
     return Prepared(config, interactions, split)

@@ -9,6 +9,7 @@ from recsys_tfrs.baselines.biased_mf import BiasedMF, BiasedMFConfig
 from recsys_tfrs.baselines.ease import EASE, EASEConfig
 from recsys_tfrs.baselines.ials import IALS, IALSConfig
 from recsys_tfrs.baselines.item_knn import ItemKNN, ItemKNNConfig
+from recsys_tfrs.baselines.markov_chain import MarkovChain
 from recsys_tfrs.baselines.matrix import LOWEST, user_item_matrix
 from recsys_tfrs.baselines.popularity import Popularity
 from recsys_tfrs.data.histories import Histories
@@ -20,6 +21,7 @@ ALL = {
     "ease": lambda: EASE(EASEConfig(l2=1.0)),
     "ials": lambda: IALS(IALSConfig(factors=2, regularization=0.1, num_threads=1)),
     "biased_mf": lambda: BiasedMF(BiasedMFConfig(factors=2)),
+    "markov_chain": MarkovChain,
 }
 PERSONAL = ["item_knn", "ease", "ials"]
 

@@ -169,6 +169,10 @@ def test_baselines_of_ratings_go_with_models_of_ratings_unless_asked_for():
     assert baseline_names("auto", "ndcg@100") == ranking
     assert baseline_names("auto", "rmse") == [*ranking, "biased_mf"]
     assert baseline_names(["biased_mf"], "ndcg@100") == ["biased_mf"]
+    assert baseline_names("auto", "ndcg@100", in_order=True) == [*ranking, "markov_chain"]
+    of_sessions = {"in_order": True, "of_sessions": True}
+    assert baseline_names("auto", "ndcg@20", **of_sessions) == ["popularity", "item_knn", "markov_chain"]
+    assert baseline_names(["ease", "popularity"], "ndcg@20", **of_sessions) == ["popularity"]
     with pytest.raises(UsageError, match=r"Unknown baselines \['svd'\]"):
         baseline_names(["svd"], "rmse")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from recsys_tfrs.baselines.tuning import tuned_baselines
 from recsys_tfrs.config import build
 from recsys_tfrs.errors import SplitError
 from recsys_tfrs.evaluation.tie_rules import by_tie_rule
@@ -48,7 +49,7 @@ def test_test_cases_decide_the_split(folder: Path) -> None:
     assert data.config.split.method == "sessions"
     assert data.config.of_sessions
     assert data.config.pairs == "all"
-    assert data.config.evaluation.baselines == ["popularity"]
+    assert data.config.evaluation.baselines == ["popularity", "item_knn", "markov_chain"]
     assert not data.config.filters_seen
     assert prepared(folder, evaluation={"seen": "filtered"}).config.filters_seen
     with pytest.raises(SplitError, match="comes with test cases"):
@@ -83,6 +84,19 @@ def test_nothing_is_filtered_and_unknown_targets_are_missed(folder: Path) -> Non
     positions = found.slices["session_position"]
     assert {place: int(figures["num_pairs"]) for place, figures in positions.items()} == {"2": 2, "3": 2}
     assert positions["2"]["hit@10"] == 1 / 2
+
+
+def test_baselines_are_asked_with_the_session_to_be_continued(folder: Path) -> None:
+    """No fit has seen it. b is followed by c four times and by a twice, c by a three times and by b and d once."""
+    data = prepared(folder)
+    tuned = tuned_baselines(data.interactions, data.split, names=["item_knn", "markov_chain"], filter_seen=False)
+    cases = data.interactions.users[data.split.test]
+    scores = tuned["markov_chain"].scorer.score(cases)
+    assert data.interactions.item_ids[scores.argmax(axis=1)].tolist() == ["c", "a", "c", "c"]
+    of_histories = tuned["item_knn"].scorer.score(cases)
+    assert (of_histories[0] != of_histories[1]).any()
+    # Chosen as they are measured: with the beginnings of the sessions that validate.
+    assert tuned["markov_chain"].trials[0].value > 0.5
 
 
 @pytest.mark.parametrize("examples", ["sequences", "session-parallel"])

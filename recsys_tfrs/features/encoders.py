@@ -311,11 +311,11 @@ def _lookup_or_hash(config: FeaturesConfig) -> tf.keras.layers.Layer:
 def _most_frequent(distinct: NDArray[Any], counts: NDArray[np.int64], config: FeaturesConfig) -> list[str]:
     """Strings by falling frequency, ties in alphabetical order, so that the order is the same everywhere."""
     least = config.min_frequency
+    distinct, counts = distinct[distinct != ""], counts[distinct != ""]
     if len(counts) > config.max_vocabulary:
         # Whatever is rarer than the last one that fits need not be sorted.
         least = max(least, int(np.partition(counts, -config.max_vocabulary)[-config.max_vocabulary]))
-    kept = (counts >= least) & (distinct != "")
-    distinct, counts = distinct[kept].astype(str), counts[kept]
+    distinct, counts = distinct[counts >= least].astype(str), counts[counts >= least]
     order = np.lexsort((distinct, -counts))[: config.max_vocabulary]
     # A lookup layer refuses an empty vocabulary; a word nobody writes keeps it valid and is never matched.
     return [str(v) for v in distinct[order]] or ["\x01"]

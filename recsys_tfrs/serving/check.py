@@ -15,8 +15,15 @@ from recsys_tfrs.serving.folders import newest_version
 
 _STRANGER = Path(__file__).with_name("stranger.py")
 
-#: By path rather than as a module of the package, which would import the package.
-_START = "import runpy, sys; sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
+#: As a module of a package made up of this folder alone: under its own name it would import all of ours.
+_START = """
+import os, runpy, sys, types
+package = types.ModuleType("checks")
+package.__path__ = [os.path.dirname(sys.argv[1])]
+sys.modules["checks"] = package
+sys.argv = sys.argv[1:]
+runpy.run_module("checks.stranger", run_name="__main__")
+"""
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ def expected_answers(
       of items left to him (``num_unseen``), the best ``items`` of these with their ``scores``, and the scores of some
       ``pairs``.
     """
-    users = np.append(_spread(histories), 0)
+    users = np.append(spread_users(histories), 0)
     scores = scorer.score(users)
     draw = np.random.default_rng(0)
     hidden = np.zeros(0, dtype=np.int64) if allowed is None else np.flatnonzero(~allowed)
@@ -83,7 +83,7 @@ def expected_answers(
     }
 
 
-def _spread(histories: Histories) -> NDArray[np.int32]:
+def spread_users(histories: Histories) -> NDArray[np.int32]:
     """Users with a history, evenly spread over its lengths."""
     lengths = histories.lengths
     by_length = np.argsort(lengths, kind="stable")[np.count_nonzero(lengths == 0) :]

@@ -1,29 +1,17 @@
-"""A trained retrieval model and its index -> one SavedModel that TensorFlow Serving runs.
-
-The version folder is written beside its final place and renamed, so a server that watches the folder sees it whole
-or not at all.
-"""
+"""A trained retrieval model and its index -> one SavedModel that TensorFlow Serving runs."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import math
-import os
-import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
-from tensorflow.core.protobuf import saved_model_pb2
 
-from recsys_tfrs import runtime
 from recsys_tfrs.data.histories import Histories
 from recsys_tfrs.data.interactions import Interactions
-from recsys_tfrs.errors import RunError, UsageError
+from recsys_tfrs.errors import UsageError
 from recsys_tfrs.features.preprocessing import circumstances
 from recsys_tfrs.index.interface import Index
 from recsys_tfrs.models.scoring import RetrievalModel, RetrievalScorer
@@ -33,6 +21,7 @@ from recsys_tfrs.serving.made_up import made_up
 from recsys_tfrs.serving.model_card import MODEL_CARD, model_card
 from recsys_tfrs.serving.queries import ServableModel
 from recsys_tfrs.serving.signatures import RetrievalSignatures
+from recsys_tfrs.serving.version_folder import check_version, operations, vocabulary_hash, write_json, write_version
 from recsys_tfrs.serving.warmup import WARMUP, WarmupRequests, write_warmup
 
 __all__ = ["EXTRA_FOLDER", "MANIFEST", "export_retrieval", "operations", "versions", "vocabulary_hash"]
@@ -82,30 +71,17 @@ def export_retrieval(
     """
     if not 1 <= default_k <= max_k:
         raise UsageError(f"default_k must lie in 1..max_k, but default_k = {default_k} and max_k = {max_k}.")
-    if version is not None and version < 1:
-        raise UsageError(f"A version is a positive integer, not {version}.")
-    if version is not None and (folder / str(version)).exists():
-        raise RunError(f"{folder / str(version)} exists already: leave the version out to take the next free one.")
+    check_version(folder, version)
     module = RetrievalSignatures(
         model, interactions, histories, index, store_histories=store_histories, max_k=max_k, default_k=default_k
     )
-    folder.mkdir(parents=True, exist_ok=True)
-    # The name is no integer, so that a server takes no notice of it.
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".export-", ignore_cleanup_errors=True) as temporary:
-        work = Path(temporary) / "saved_model"
-        options = tf.saved_model.SaveOptions(namespace_whitelist=[op.rstrip(">") for op in index.custom_ops])
-        with runtime.quiet():
-            tf.saved_model.save(module, str(work), signatures=module.functions(), options=options)
-        facts = {**_facts(work, interactions, index, max_k, default_k, store_histories), **(manifest or {})}
-        extra = work / EXTRA_FOLDER
-        extra.mkdir(exist_ok=True)
-        _write_json(facts, work / MANIFEST)
+    shown = histories if store_histories else made_up(histories)
+    moments = circumstances(interactions)
+    context = {name: moments[column] for name, column in module.context_inputs().items()}
+
+    def accompany(extra: Path, facts: Mapping[str, Any]) -> None:
         (extra / MODEL_CARD).write_text(model_card(facts), encoding="utf-8")
-        shown = histories if store_histories else made_up(histories)
-        moments = circumstances(interactions)
-        context = {name: moments[column] for name, column in module.context_inputs().items()}
-        requests = WarmupRequests(facts["signatures"], interactions, shown, context)
-        write_warmup(requests, extra / WARMUP, folder.name)
+        write_warmup(WarmupRequests(facts["signatures"], interactions, shown, context), extra / WARMUP, folder.name)
         if answering is not None:
             asking = None
             if context:  # any row of the data is a moment to ask in
@@ -119,31 +95,23 @@ def export_retrieval(
                 context=context,
                 asking=asking,
             )
-            _write_json(answers, extra / EXPECTED)
-        _flush(work)
-        return _move_into_place(work, folder, version)
+            write_json(answers, extra / EXPECTED)
+
+    facts = {
+        **catalogue_facts(interactions),
+        "index": {"kind": index.kind, "num_candidates": index.num_candidates, "bytes": index.num_bytes},
+        "max_k": max_k,
+        "default_k": default_k,
+        "stored_histories": store_histories,
+        **(manifest or {}),
+    }
+    return write_version(
+        module, module.functions(), folder, facts, accompany, version=version, custom_ops=index.custom_ops
+    )
 
 
-def operations(version_folder: Path) -> set[str]:
-    """Names of all operations an exported graph uses, functions included."""
-    graph = _meta_graph(version_folder).graph_def
-    nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
-    return {node.op for node in nodes} - {function.signature.name for function in graph.library.function}
-
-
-def _meta_graph(version_folder: Path) -> Any:
-    saved = saved_model_pb2.SavedModel()
-    saved.ParseFromString((version_folder / "saved_model.pb").read_bytes())
-    return saved.meta_graphs[0]
-
-
-def _write_json(facts: Mapping[str, Any], path: Path) -> None:
-    path.write_text(json.dumps(facts, indent=2, ensure_ascii=False), encoding="utf-8")
-
-
-def _facts(
-    work: Path, interactions: Interactions, index: Index, max_k: int, default_k: int, stored: bool
-) -> dict[str, Any]:
+def catalogue_facts(interactions: Interactions) -> dict[str, Any]:
+    """What the manifest says of the users and items that an export knows."""
     return {
         "num_users": interactions.num_users,
         "num_items": interactions.num_items,
@@ -151,73 +119,4 @@ def _facts(
             "users": vocabulary_hash(interactions.user_ids),
             "items": vocabulary_hash(interactions.item_ids),
         },
-        "index": {"kind": index.kind, "num_candidates": index.num_candidates, "bytes": index.num_bytes},
-        "max_k": max_k,
-        "default_k": default_k,
-        "stored_histories": stored,
-        # Operations that a server needs beyond TensorFlow's own.
-        "custom_operations": sorted(op for op in operations(work) if ">" in op),
-        "signatures": _described(work),
-        "versions": runtime.package_versions(),
     }
-
-
-def _described(work: Path) -> dict[str, Any]:
-    return {
-        name: {
-            "inputs": {
-                i: {**_type(info), "default": _default(declared.defaults[i]) if i in declared.defaults else None}
-                for i, info in sorted(declared.inputs.items())
-            },
-            "outputs": {o: _type(info) for o, info in sorted(declared.outputs.items())},
-        }
-        for name, declared in sorted(_meta_graph(work).signature_def.items())
-        if not name.startswith("__")
-    }
-
-
-def _type(info: Any) -> dict[str, Any]:
-    unknown = info.tensor_shape.unknown_rank
-    shape = None if unknown else [None if d.size < 0 else d.size for d in info.tensor_shape.dim]
-    return {"dtype": tf.as_dtype(info.dtype).name, "shape": shape}
-
-
-def _default(tensor: Any) -> Any:
-    value = tf.make_ndarray(tensor).ravel()[0]
-    if isinstance(value, bytes):
-        return value.decode()
-    value = value.item()
-    return "NaN" if isinstance(value, float) and math.isnan(value) else value
-
-
-def vocabulary_hash(ids: Iterable[object]) -> str:
-    """SHA-256 over external ids in internal order."""
-    digest = hashlib.sha256()
-    for external in ids:
-        text = str(external).encode()
-        digest.update(len(text).to_bytes(8, "little") + text)
-    return digest.hexdigest()
-
-
-def _flush(work: Path) -> None:
-    """Have the files on disk before the folder gets its name."""
-    for path in work.rglob("*"):
-        if path.is_file():
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
-
-
-def _move_into_place(work: Path, folder: Path, version: int | None) -> Path:
-    number = version or max(versions(folder), default=0) + 1
-    while True:
-        target = folder / str(number)
-        try:
-            work.rename(target)
-        except OSError:
-            if not target.exists():
-                raise
-            if version is not None:
-                raise RunError(f"{target} was made by another export meanwhile: leave the version out.") from None
-            number += 1  # another export took it meanwhile
-        else:
-            return target

@@ -1,11 +1,8 @@
 """A program that knows TensorFlow and TensorFlow Serving's messages, and nothing of this package, looks at an export.
 
-`recsys_tfrs.serving.check` runs this file in a process of its own. It imports nothing from the package, so what passes
-here passes in anybody's program:
-
-    python stranger.py VERSION_FOLDER
-
-prints one JSON object per line, ``{"check", "passed", "detail"}``.
+`recsys_tfrs.serving.check` runs this file in a process of its own, as a module of a package that holds nothing but this
+folder. It and what it imports beside itself (``stranger_*.py``) import nothing else from here, so what passes passes in
+anybody's program. It prints one JSON object per line, ``{"check", "passed", "detail"}``.
 """
 
 from __future__ import annotations
@@ -19,10 +16,13 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.framework import op_def_registry
 from tensorflow_serving.apis import prediction_log_pb2
+
+from .stranger_export import CheckError, Export, Outputs, apart, play
+from .stranger_ranking import predictions, silent_parts
+from .stranger_retrieval import exclusion, limits, recommendations, scores
 
 EXTRA = "assets.extra"
 WARMUP = "tf_serving_warmup_requests"
@@ -30,51 +30,6 @@ MAX_RECORDS = 1_000
 
 #: Modules whose import would mean that the export cannot stand alone.
 OURS = ("recsys_tfrs", "tensorflow_recommenders")
-
-#: Length of the lists that are compared with the recorded ones.
-LENGTH = 10
-
-Outputs = dict[str, Any]
-
-
-class CheckError(Exception):
-    """A check that did not pass; the message says what was found."""
-
-
-class Export:
-    """A version folder and what is read of it, check by check."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.manifest: dict[str, Any] = {}
-        self.expected: dict[str, Any] = {}
-        self.requests: list[Any] = []
-        self.loaded: Any = None
-
-    @property
-    def is_exact(self) -> bool:
-        """Whether the index finds the best items themselves, not nearly."""
-        return bool(self.manifest["index"]["kind"] == "exact")
-
-    def call(self, signature: str, inputs: dict[str, Any]) -> Outputs:
-        """Outputs of a signature; inputs left out take their default."""
-        function = self.loaded.signatures[signature]
-        tensors = {}
-        for name, spec in function.structured_input_signature[1].items():
-            if name not in inputs:
-                default = self.manifest["signatures"][signature]["inputs"][name]["default"]
-                neutral = float("nan") if default == "NaN" else default
-                tensors[name] = tf.fill([1] * (spec.shape.rank or 0), tf.constant(neutral, spec.dtype))
-            else:
-                value = np.asarray(inputs[name], spec.dtype.as_numpy_dtype)
-                tensors[name] = tf.constant(value, spec.dtype)
-        return {name: tensor.numpy() for name, tensor in function(**tensors).items()}
-
-    def recommend(self, user: dict[str, Any], k: int, **further: Any) -> tuple[list[str], NDArray[np.float32]]:
-        """Ids and scores for one recorded user, the empty places at the end cut off."""
-        out = self.call("serving_default", {**user["inputs"], "k": k, **further})
-        ids = [i.decode() for i in out["item_id"][0] if i]
-        return ids, out["score"][0][: len(ids)]
 
 
 def files(export: Export) -> str:
@@ -159,13 +114,6 @@ def warm_up(export: Export) -> str:
     return f"{len(records)} records, all signatures, replayed in {time.perf_counter() - started:.1f} s"
 
 
-def play(export: Export, request: Any, row: int | None = None) -> Outputs:
-    """Answer a request, or one row of it."""
-    arrays = {name: tf.make_ndarray(tensor) for name, tensor in request.inputs.items()}
-    rows = arrays if row is None else {name: array[row : row + 1] for name, array in arrays.items()}
-    return export.call(request.model_spec.signature_name, rows)
-
-
 def batches(export: Export) -> str:
     """A row is answered in a batch as it is alone."""
     compared, largest = 0, 0.0
@@ -190,9 +138,10 @@ def difference(export: Export, batch: Outputs, alone: Outputs) -> float:
         pairs = [(both[i], s) for i, s in zip(alone["item_id"], alone["score"], strict=True) if i in both]
         return max((apart(a, b) for a, b in pairs), default=0.0)
     largest = 0.0
-    for name, value in alone.items():
+    for name in alone:
+        value, other = np.asarray(alone[name]), np.asarray(batch[name])  # of an output of strings, a row is bytes
         # A batch is as wide as its longest list; the rest of a row is padding.
-        other = batch[name][: len(value)] if value.ndim else batch[name]
+        other = other[: len(value)] if value.ndim else other
         if value.dtype.kind == "f":
             largest = max(largest, apart(other, value))
         elif not np.array_equal(other, value) and not tied(alone, value != other):
@@ -210,85 +159,6 @@ def tied(outputs: Outputs, places: Any) -> bool:
     return bool(near[np.asarray(places)].all())
 
 
-def apart(found: Any, expected: Any) -> float:
-    """Largest difference, relative to the larger of 1 and what is expected; equal infinities do not differ."""
-    found, expected = np.atleast_1d(np.asarray(found, np.float64)), np.atleast_1d(np.asarray(expected, np.float64))
-    if found.shape != expected.shape:
-        return float("inf")
-    same = (found == expected) | (np.isnan(found) & np.isnan(expected))
-    with np.errstate(invalid="ignore"):
-        relative = np.abs(found - expected) / np.maximum(1, np.abs(expected))
-    relative = np.where(same, 0.0, np.where(np.isnan(relative), np.inf, relative))
-    return float(relative.max()) if relative.size else 0.0
-
-
-def scores(export: Export) -> str:
-    """`score` gives the model's own scores of recorded pairs."""
-    largest, count = 0.0, 0
-    for user in export.expected["users"]:
-        pairs = user["pairs"]
-        out = export.call("score", {**user["inputs"], "item_id": pairs["item_id"]})
-        largest = max(largest, apart(out["score"], pairs["score"]))
-        count += len(pairs["score"])
-    if largest > export.expected["tolerance"]:
-        raise CheckError(f"the largest difference to the run's own scores is {largest:.2g} in {count} pairs")
-    return f"{count} pairs as the run scores them, largest difference {largest:.2g}"
-
-
-def recommendations(export: Export) -> str:
-    """`serving_default` gives the items the model itself ranks first, with its scores."""
-    largest, found, wanted = 0.0, 0, 0
-    k = min(LENGTH, export.manifest["max_k"])
-    for user in export.expected["users"]:
-        ids, values = export.recommend(user, k)
-        own = dict(zip(user["items"], user["scores"], strict=True))
-        if export.is_exact:
-            largest = max(largest, apart(values, user["scores"][:k]))
-        largest = max([largest, *(apart(s, own[i]) for i, s in zip(ids, values, strict=True) if i in own)])
-        if export.is_exact and (missing := set(ids) - set(own)):
-            raise CheckError(f"user {user['inputs']['user_id'][0]} gets {sorted(missing)}, ranked far lower by the run")
-        found += len(set(ids) & set(user["items"][:k]))
-        wanted += len(user["items"][:k])
-    if largest > export.expected["tolerance"]:
-        raise CheckError(f"the largest difference to the run's own scores is {largest:.2g}")
-    recall = found / max(wanted, 1)
-    if not export.is_exact:
-        audited = export.manifest.get("index_audit", {}).get("recall@10", 0.0)
-        if recall < audited - 0.2:
-            raise CheckError(f"recall@{k} is {recall:.3f} on the recorded users, {audited:.3f} in the audit")
-    users = len(export.expected["users"])
-    return f"{users} users, recall@{k} {recall:.3f}, largest difference {largest:.2g}"
-
-
-def exclusion(export: Export) -> str:
-    """What is excluded or has been seen never returns, and lists are full all the same."""
-    k = export.manifest["max_k"]
-    for user in export.expected["users"]:
-        best, _ = export.recommend(user, min(3, k))
-        barred = {*user["seen"], *best}
-        for length in (min(LENGTH, k), k):
-            ids, _ = export.recommend(user, length, exclude=[best or [""]])
-            if back := barred & set(ids):
-                raise CheckError(f"user {user['inputs']['user_id'][0]} gets {sorted(back)}, which were excluded")
-            full = min(length, user["num_unseen"] - len(best))
-            if len(ids) != full or len(set(ids)) != full:
-                who = user["inputs"]["user_id"][0]
-                raise CheckError(f"user {who} gets {len(set(ids))} different items instead of {full}")
-    return f"{len(export.expected['users'])} users: nothing excluded returns, lists up to k = {k} are full"
-
-
-def limits(export: Export) -> str:
-    """A `k` outside the stated range is refused."""
-    user, largest = export.expected["users"][0], export.manifest["max_k"]
-    for k in (0, -1, largest + 1):
-        try:
-            export.recommend(user, k)
-        except tf.errors.InvalidArgumentError:
-            continue
-        raise CheckError(f"k = {k} is answered, although the manifest says 1 to {largest}")
-    return f"k = 0, -1 and {largest + 1} are refused"
-
-
 def alone(export: Export) -> str:
     """Nothing of this package was needed for all that."""
     imported = [name for name in OURS if name in sys.modules]
@@ -297,23 +167,19 @@ def alone(export: Export) -> str:
     return f"neither {' nor '.join(OURS)} is loaded in this process"
 
 
-#: In this order; without the first four nothing further can be looked at.
+#: In this order; without these nothing further can be looked at.
 NEEDED: tuple[Callable[[Export], str], ...] = (files, operations, load, signatures)
-FURTHER: tuple[Callable[[Export], str], ...] = (
-    warm_up,
-    scores,
-    recommendations,
-    batches,
-    exclusion,
-    limits,
-    alone,
-)
+#: By kind of export, as its manifest names it.
+FURTHER: dict[str, tuple[Callable[[Export], str], ...]] = {
+    "retrieval": (warm_up, scores, recommendations, batches, exclusion, limits, alone),
+    "ranking": (warm_up, predictions, batches, silent_parts, alone),
+}
 
 
 def examine(folder: Path) -> Iterator[dict[str, Any]]:
     """Run the checks on a version folder, each with its verdict."""
     export = Export(folder)
-    for check in (*NEEDED, *FURTHER):
+    for check in _checks(export):
         try:
             verdict = {"passed": True, "detail": check(export)}
         except CheckError as failure:
@@ -324,6 +190,11 @@ def examine(folder: Path) -> Iterator[dict[str, Any]]:
         yield {"check": check.__name__.replace("_", "-"), **verdict}
         if not verdict["passed"] and check in NEEDED:
             return
+
+
+def _checks(export: Export) -> Iterator[Callable[[Export], str]]:
+    yield from NEEDED
+    yield from FURTHER[export.manifest.get("kind", "retrieval")]  # read by one of those above
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ defaults and servers that batch accept them alike.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -87,17 +87,7 @@ class WarmupRequests:
             users = draw.choice(self._with_history, rows)
         else:
             users = draw.integers(1, self._interactions.num_users + 1, rows)
-        columns = self._columns(kind, users, inputs, draw)
-        request = predict_pb2.PredictRequest()
-        request.model_spec.signature_name = name
-        for input_name, declared in inputs.items():
-            values = columns.get(input_name)
-            if values is None:
-                neutral = math.nan if declared["default"] == "NaN" else declared["default"]
-                values = np.full([rows] + [1] * (len(declared["shape"] or [None]) - 1), neutral)
-            tensor = tf.make_tensor_proto(values, tf.as_dtype(declared["dtype"]))
-            request.inputs[input_name].CopyFrom(tensor)
-        return request
+        return _request(name, inputs, self._columns(kind, users, inputs, draw), rows)
 
     def _columns(
         self, kind: str, users: NDArray[np.int64], inputs: Mapping[str, Any], draw: np.random.Generator
@@ -137,6 +127,39 @@ class WarmupRequests:
         return told
 
 
+def row_requests(
+    signatures: Mapping[str, Any], kinds: Mapping[str, Mapping[str, NDArray[Any]]]
+) -> Iterator[predict_pb2.PredictRequest]:
+    """Requests of every signature, every kind and every batch size, from rows that stand by themselves.
+
+    Args:
+      signatures: as in the manifest.
+      kinds: by kind, what its requests tell: ``[num_rows, ...]`` values by input, begun anew where they run out.
+    """
+    for name, signature in signatures.items():
+        inputs = signature["inputs"]
+        for columns in kinds.values():
+            for rows in BATCH_SIZES:
+                told = {input_: np.resize(v, (rows, *v.shape[1:])) for input_, v in columns.items() if input_ in inputs}
+                yield _request(name, inputs, told, rows)
+
+
+def _request(
+    name: str, inputs: Mapping[str, Any], columns: Mapping[str, NDArray[Any]], rows: int
+) -> predict_pb2.PredictRequest:
+    """A request that gives every input, those that `columns` does not tell their neutral value."""
+    request = predict_pb2.PredictRequest()
+    request.model_spec.signature_name = name
+    for input_name, declared in inputs.items():
+        values = columns.get(input_name)
+        if values is None:
+            neutral = math.nan if declared["default"] == "NaN" else declared["default"]
+            values = np.full([rows] + [1] * (len(declared["shape"] or [None]) - 1), neutral)
+        tensor = tf.make_tensor_proto(values, tf.as_dtype(declared["dtype"]))
+        request.inputs[input_name].CopyFrom(tensor)
+    return request
+
+
 def unknown_id(ids: NDArray[np.object_]) -> str:
     """An id that does not occur."""
     known, name = set(ids.tolist()), "never-seen"
@@ -156,7 +179,7 @@ def _described(
     }
 
 
-def write_warmup(requests: WarmupRequests, path: Path, model: str) -> int:
+def write_warmup(requests: Iterable[predict_pb2.PredictRequest], path: Path, model: str) -> int:
     """Write the records; at most `MAX_RECORDS` of them.
 
     Args:

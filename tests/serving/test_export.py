@@ -22,7 +22,9 @@ from recsys_tfrs.data.interactions import Interactions
 from recsys_tfrs.errors import RunError, UsageError
 from recsys_tfrs.index.scann_index import ScannIndex
 from recsys_tfrs.serving import export as export_module
-from recsys_tfrs.serving.export import MANIFEST, operations, versions, vocabulary_hash
+from recsys_tfrs.serving import version_folder
+from recsys_tfrs.serving.folders import MANIFEST, versions
+from recsys_tfrs.serving.version_folder import operations, vocabulary_hash
 
 # Loads the exact export with TensorFlow alone, and after importing scann's operations the other one.
 FRESH_PROCESS = """
@@ -114,7 +116,7 @@ def test_the_manifest_describes_the_export(world: World) -> None:
     assert manifest["family"] == "two-tower"
     assert (manifest["num_users"], manifest["num_items"]) == (5, 8)
     assert (manifest["max_k"], manifest["default_k"], manifest["stored_histories"]) == (20, 4, True)
-    assert manifest["index"] == {"kind": "exact", "num_candidates": 8, "bytes": 9 * 6 * 4 + 9}
+    assert manifest["index"] == {"kind": "exact", "num_candidates": 8, "bytes": 9 * 6 * 4 + 9 * 4}
     assert manifest["custom_operations"] == []
     assert manifest["versions"]["tensorflow"] == tf.__version__
     assert set(manifest["signatures"]) == {
@@ -171,7 +173,7 @@ class TestFolders:
     ) -> None:
         (tmp_path / "1").mkdir()
         (tmp_path / "1" / "other").touch()
-        monkeypatch.setattr(export_module, "versions", lambda folder: [])  # it was not there a moment ago
+        monkeypatch.setattr(version_folder, "versions", lambda folder: [])  # it was not there a moment ago
         assert world.export(tmp_path) == tmp_path / "2"
         assert [path.name for path in (tmp_path / "1").iterdir()] == ["other"]
 
@@ -185,7 +187,7 @@ class TestFolders:
             assert versions(tmp_path) == []
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr(export_module, "_flush", full)
+        monkeypatch.setattr(version_folder, "flush", full)
         with pytest.raises(OSError, match="No space left"):
             world.export(tmp_path)
         assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,10 @@
+"""The family `lr`."""
+
+from __future__ import annotations
+
+from contracts.ranker_contract import RankerContract
+
+
+class TestLR(RankerContract):
+    family = "lr"
+    sees_pairs = False

@@ -23,6 +23,7 @@ from recsys_tfrs.layers.items import ItemVectors
 from recsys_tfrs.layers.recurrent import RecurrentTower
 from recsys_tfrs.models.family import BatchesOf, FamilyConfig
 from recsys_tfrs.models.retriever import Retriever
+from recsys_tfrs.models.traced import traced_once
 from recsys_tfrs.objectives.next_item import DrawnNextItem, NextItemSoftmax, SampledNextItem
 from recsys_tfrs.objectives.session import SessionLossName, make_session_loss
 from recsys_tfrs.schema import ITEM_ID
@@ -206,12 +207,9 @@ class GRUModel(Retriever):
             ratings = history.with_flat_values(tf.fill(tf.shape(history.flat_values), self.data.rating_mean))
         return self._traced_query_vectors(history, ratings)
 
-    # One signature for every batch: traced once in the life of a model.
-    @tf.function(
-        input_signature=[
-            tf.RaggedTensorSpec([None, None], tf.int32, ragged_rank=1),
-            tf.RaggedTensorSpec([None, None], tf.float32, ragged_rank=1),
-        ]
+    @traced_once(
+        tf.RaggedTensorSpec([None, None], tf.int32, ragged_rank=1),
+        tf.RaggedTensorSpec([None, None], tf.float32, ragged_rank=1),
     )
     def _traced_query_vectors(self, history: tf.RaggedTensor, ratings: tf.RaggedTensor) -> tf.Tensor:
         return self.encoded_query_vectors({}, history, ratings)

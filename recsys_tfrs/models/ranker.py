@@ -162,7 +162,7 @@ class Ranker(tfrs.Model):
           seed: ``[2]`` int32 seed of the step, in training.
           training: apply dropout.
         """
-        return self._of_fields(self.fields(encoded, seed, training), seed, training)
+        return self.outputs_of_fields(self.fields(encoded, seed, training), seed, training)
 
     def fields(self, encoded: Mapping[str, tf.Tensor], seed: tf.Tensor | None = None, training: bool = False) -> Fields:
         """Embeddings and first-order weights of the fields of an example."""
@@ -199,7 +199,7 @@ class Ranker(tfrs.Model):
         seed = inputs["seed"]
         columns = self._some_unknown(inputs["columns"], seed) if training else inputs["columns"]
         fields = self.fields(columns, seed, training)
-        outputs = self._of_fields(fields, seed, training)
+        outputs = self.outputs_of_fields(fields, seed, training)
         loss = self._loss(self.total(outputs), inputs["targets"], inputs.get("weights"))
         rows = tf.cast(tf.shape(fields.weights)[0], tf.float32)
         if self.config.embedding_l2:
@@ -257,7 +257,10 @@ class Ranker(tfrs.Model):
     def _part_outputs(self, encoded: dict[str, tf.Tensor]) -> tf.Tensor:
         return tf.concat(list(self.outputs_of_parts(encoded).values()), axis=1)
 
-    def _of_fields(self, fields: Fields, seed: tf.Tensor | None, training: bool) -> dict[Part, tf.Tensor]:
+    def outputs_of_fields(
+        self, fields: Fields, seed: tf.Tensor | None = None, training: bool = False
+    ) -> dict[Part, tf.Tensor]:
+        """What each part says of embedded fields, ``[batch, num_targets]`` float32 by name; see `outputs_of_parts`."""
         made: dict[Part, tf.Tensor] = {}
         count = len(self.targets)
         for part in self.parts:

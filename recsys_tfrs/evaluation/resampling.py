@@ -40,8 +40,8 @@ class Statistic:
       of_sums: ``[..., width]`` sums -> ``[...]`` values, NaN where there is none.
       biased: resamples lie above the figure by about as much as the figure above the truth, as with a sum of absolute
         values, and it is never negative. Its intervals are mirrored at the figure (the basic bootstrap: Davison &
-        Hinkley, "Bootstrap Methods and their Application", 1997, section 5.2), cut at 0, and widened to the figure
-        where that leaves it outside.
+        Hinkley, "Bootstrap Methods and their Application", 1997, section 5.2), cut at 0, and end at the figure
+        where they would end below it.
     """
 
     totals: Values
@@ -107,7 +107,7 @@ def interval(statistic: Statistic, resampled: Values, *, level: float = LEVEL) -
     known = resampled[np.isfinite(resampled)]
     low, high = np.percentile(known, [50 * (1 - level), 50 * (1 + level)]).tolist()
     value = statistic.value
-    return [max(0.0, min(2 * value - high, value)), max(2 * value - low, value)] if statistic.biased else [low, high]
+    return [max(0.0, 2 * value - high), max(2 * value - low, value)] if statistic.biased else [low, high]
 
 
 def differences(

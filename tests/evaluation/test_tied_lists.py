@@ -33,15 +33,15 @@ def test_auc_by_hand():
 
 
 def test_lists_are_told_apart_even_where_scores_meet():
-    """The second list begins with the score that ends the first; the third has one class."""
-    scores, lists = np.array([1.0, 2, 2, 3, 1, 5]), np.array([4, 4, 7, 7, 9, 9])
-    labels = np.array([False, True, True, False, True, True])
+    """The second list begins with the score that ends the first; the others have one class each."""
+    scores, lists = np.array([1.0, 2, 2, 3, 1, 5, 2]), np.array([4, 4, 7, 7, 9, 9, 11])
+    labels = np.array([False, True, True, False, True, True, False])
     blocks = tie_blocks(scores, lists)
-    assert blocks.list_bounds.tolist() == [0, 2, 4, 6]
-    auc, weight = list_auc(blocks, labels, np.array([1.0, 1, 2, 3, 1, 1]))
+    assert blocks.list_bounds.tolist() == [0, 2, 4, 6, 7]
+    auc, weight = list_auc(blocks, labels, np.array([1.0, 1, 2, 3, 1, 1, 4]))
     assert auc.tolist()[:2] == [1.0, 0.0]
-    assert np.isnan(auc[2])
-    assert weight.tolist() == [2, 5, 2]
+    assert np.isnan(auc[2:]).all()
+    assert weight.tolist() == [2, 5, 2, 4]
 
 
 @settings(max_examples=50, deadline=None)

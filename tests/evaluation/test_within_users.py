@@ -19,6 +19,8 @@ def test_gauc_weighs_users_by_their_rows_and_leaves_one_class_out():
     found = measured("binary", [0.1, 0.5, 0.9, 0.2, 0.8, 0.3, 0.3], [0, 1, 0, 0, 1, 1, 1], [1, 1, 1, 2, 2, 3, 3])
     assert found.metrics["gauc"] == pytest.approx((3 * 0.5 + 2 * 1.0) / 5)
     assert found.num_users_left_out == 1
+    # By user, as the bootstrap draws them.
+    assert found.statistics["gauc"].totals.tolist() == [[1.5, 3], [2, 2], [0, 0]]
     weights = np.array([1.0, 1, 1, 10, 10, 1, 1])
     found = measured(
         "binary", [0.1, 0.5, 0.9, 0.2, 0.8, 0.3, 0.3], [0, 1, 0, 0, 1, 1, 1], [1, 1, 1, 2, 2, 3, 3], weights

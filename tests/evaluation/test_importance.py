@@ -102,7 +102,7 @@ def test_bad_input_is_said_clearly():
         return permutation_importance(predict, columns, options.pop("labels", labels), kind="binary", **options)
 
     with pytest.raises(ValueError, match=r"No columns \['age'\]"):
-        run(fields={"age": ["age"]})
+        run(fields={"age": ["weak", "age"]})
     with pytest.raises(ValueError, match="Expected columns of 19 rows"):
         run(labels=labels[1:])
     with pytest.raises(ValueError, match="No metric 'mrr'"):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import filecmp
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -142,6 +142,9 @@ class _Scan:
 def _scan(file: ExampleFile, columns: ExampleColumns, keep: bool) -> _Scan:
     labels, seconds, kept = [], [], []
     first: NDArray[np.float32] | None = None
+    if not keep:  # strings cannot be wrong, and are read when they are asked for
+        numbers = {name: kind for name, kind in columns.kinds.items() if kind is Kind.NUMERIC}
+        columns = replace(columns, kinds=numbers, group=None)
     for block in file.blocks(columns.types()):
         if not block.table.num_rows:
             continue

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from recsys_tfrs.models.ranker import Ranker
-from recsys_tfrs.serving.entities import CPU
+from recsys_tfrs.models.ranker import Part, Ranker
 from recsys_tfrs.serving.inputs import Input, Tensors, signature
 from recsys_tfrs.serving.ranking_inputs import RankingInputs, input_names
+from recsys_tfrs.serving.speakers import WITHOUT, left_out, spoken
 
-SCORE, PARTS, WITHOUT = "score", "parts", "without"
+SCORE, PARTS = "score", "parts"
 
 
 class PartsInGraph:
-    """A ranking model whose parts stand in for each other.
+    """The parts of a ranking model, which stand in for each other.
 
     A part that is left out, or whose output for a row is not finite, says its mean in training there, so that the
     others still answer and on the same scale.
@@ -27,50 +27,30 @@ class PartsInGraph:
 
     Attributes:
       names: of the parts, in order.
-      resources: variables that a SavedModel with these functions must own.
     """
 
     def __init__(self, model: Ranker) -> None:
         self.names = [str(part) for part in model.parts]
         self._model = model
-        with tf.device(CPU):
-            self._table = tf.Variable(_spoken(self.names), trainable=False)
-        # Among the variables of a model Keras counts vocabularies, which are not.
-        self.resources = [*(v for v in model.variables if isinstance(v, tf.Variable)), self._table]
 
-    def outputs(self, encoded: Tensors, left_out: tf.Tensor) -> tuple[Tensors, tf.Tensor]:
-        """What each part says, ``[batch, num_targets]`` by name, and ``[batch, num_parts]`` whether it said it itself.
+    def heard(self, said: Mapping[Part, tf.Tensor], silent: tf.Tensor) -> tuple[dict[Part, tf.Tensor], tf.Tensor]:
+        """What counts, ``[batch, num_targets]`` by part, and ``[batch, num_parts]`` whether the part said it itself.
 
         Args:
-          encoded: tensors of the model's preprocessing.
-          left_out: ``[batch, num_parts]`` True for parts not to be listened to.
+          said: outputs of all parts.
+          silent: ``[batch, num_parts]`` True for parts not to be listened to.
         """
-        said = self._model.outputs_of_parts(encoded)
         made, spoke = {}, []
         for place, (name, output) in enumerate(said.items()):
-            itself = ~left_out[:, place] & tf.reduce_all(tf.math.is_finite(output), axis=1)
-            made[str(name)] = tf.where(itself[:, None], output, self._model.part_means[place])
+            itself = ~silent[:, place] & tf.reduce_all(tf.math.is_finite(output), axis=1)
+            made[name] = tf.where(itself[:, None], output, self._model.part_means[place])
             spoke.append(itself)
         return made, tf.stack(spoke, axis=1)
 
-    def spoken(self, spoke: tf.Tensor) -> tf.Tensor:
-        """``[batch]`` strings such as ``linear+deep``, from ``[batch, num_parts]`` who spoke."""
-        with tf.device(CPU):
-            code = tf.reduce_sum(tf.cast(spoke, tf.int32) * [2**place for place in range(len(self.names))], axis=1)
-            return tf.gather(self._table, code)
 
-    def left_out(self, names: tf.Tensor) -> tf.Tensor:
-        """``[batch, num_parts]`` which parts ``[batch, any]`` names, "" for none, leave out.
-
-        Raises:
-          tf.errors.InvalidArgumentError: (when run) there is no such part.
-        """
-        with tf.device(CPU):
-            named = names[:, :, None] == tf.constant(self.names)
-            known = tf.reduce_all((names == "") | tf.reduce_any(named, axis=2))
-            check = tf.debugging.Assert(known, [f"without may name {', '.join(self.names)}, but names:", names])
-            with tf.control_dependencies([check]):
-                return tf.reduce_any(named, axis=1)
+def weights_of(model: tf.keras.Model) -> list[tf.Variable]:
+    """Variables of a model; Keras counts vocabularies among them, which are none."""
+    return [variable for variable in model.variables if isinstance(variable, tf.Variable)]
 
 
 class RankingSignatures(tf.Module):
@@ -87,7 +67,7 @@ class RankingSignatures(tf.Module):
     def __init__(self, model: Ranker, inputs: RankingInputs) -> None:
         super().__init__(name="ranking")
         self._parts = PartsInGraph(model)
-        self._resources = [*inputs.resources, *self._parts.resources]
+        self._resources = [*inputs.resources, *weights_of(model)]
         self.outputs = input_names([target.name for target in model.targets], taken=(SCORE, PARTS))
         # Neither is an attribute: a Keras layer would be exported with a function for each of its call modes.
         self._of_model: Callable[[], Ranker] = lambda: model
@@ -119,11 +99,11 @@ class RankingSignatures(tf.Module):
         """
         said, spoke = self._said(inputs)
         model = self._of_model()
-        predicted = model.predictions(model.total(said))  # type: ignore[arg-type]
+        predicted = model.predictions(model.total(said))
         return {
             SCORE: predicted[:, 0],
             **{name: predicted[:, place] for place, name in enumerate(self.outputs.values())},
-            PARTS: self._parts.spoken(spoke),
+            PARTS: spoken(spoke, self._parts.names),
         }
 
     def parts(self, inputs: Tensors) -> Tensors:
@@ -140,23 +120,16 @@ class RankingSignatures(tf.Module):
         origin = tf.constant(np.where(rating, [t.mean for t in model.targets], 0.0), tf.float32)
         factor, shift = model.calibration[:, 0] * unit, model.calibration[:, 1] * unit
         bias = tf.broadcast_to(factor * model.bias + shift + origin, tf.shape(next(iter(said.values()))))
-        contributions = {name: output * factor for name, output in said.items()}
-        return {**contributions, "bias": bias, PARTS: self._parts.spoken(spoke)}
+        contributions = {str(part): output * factor for part, output in said.items()}
+        return {**contributions, "bias": bias, PARTS: spoken(spoke, self._parts.names)}
 
     def transform(self, inputs: Tensors) -> Tensors:
         """Every field as the model is given it, by the name of its input."""
         source = self._of_inputs()
         return {source.input_of.get(field, field): values for field, values in source.fields(inputs).items()}
 
-    def _said(self, inputs: Tensors) -> tuple[Tensors, tf.Tensor]:
+    def _said(self, inputs: Tensors) -> tuple[dict[Part, tf.Tensor], tf.Tensor]:
         source = self._of_inputs()
-        encoded = source.layer.assemble(source.fields(inputs))
-        rows = tf.shape(next(iter(inputs.values())))[0]
-        without = inputs.get(WITHOUT, tf.fill(tf.stack([rows, 0]), ""))
-        return self._parts.outputs(encoded, self._parts.left_out(without))
-
-
-def _spoken(names: list[str]) -> tf.Tensor:
-    """``[2 ** num_parts]`` what to say of each choice of parts, the first part the lowest bit."""
-    choices = range(2 ** len(names))
-    return tf.constant(["+".join(n for place, n in enumerate(names) if choice >> place & 1) for choice in choices])
+        said = self._of_model().outputs_of_parts(source.layer.assemble(source.fields(inputs)))
+        without = inputs.get(WITHOUT, tf.fill(tf.stack([tf.shape(next(iter(inputs.values())))[0], 0]), ""))
+        return self._parts.heard(said, left_out(without, self._parts.names))

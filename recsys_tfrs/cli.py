@@ -147,14 +147,22 @@ def evaluate(run: Path, folding: str | None) -> None:
 
     runtime.import_tensorflow()
     from recsys_tfrs.runs.evaluate import evaluate_run
+    from recsys_tfrs.runs.folder import is_ranking
+    from recsys_tfrs.runs.ranking_reopen import evaluate_ranking
 
+    if is_ranking(run):
+        if folding is not None:
+            raise click.UsageError("--folding is measured of retrieval models; this run ranks.")
+        sys.exit(0 if evaluate_ranking(run, _console()) else 1)
     sys.exit(0 if evaluate_run(run, _console(), folding) else 1)
 
 
 @cli.command()
 @click.argument("runs", nargs=-1, type=click.Path(path_type=Path))
 @click.option(
-    "--families", metavar="LIST", help="Train these first, all or two-tower,softmax,...; takes options of train."
+    "--families",
+    metavar="LIST",
+    help="Train these first, all (of retrieval), ranking, or a list as deepfm,fm; takes options of train.",
 )
 @_data_options
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for comparison.md, .json, .png (and new runs).")
@@ -166,9 +174,15 @@ def compare(runs: tuple[Path, ...], families: str | None, out: Path | None, **gi
         if any(given.values()):
             raise click.UsageError("Data, split and settings are those of the runs; they go with --families.")
         from recsys_tfrs.runs.compare import compare_runs
+        from recsys_tfrs.runs.folder import is_ranking
+        from recsys_tfrs.runs.ranking_compare import compare_rankings
 
-        return compare_runs(list(runs), _console(), out)
-    names = sorted(FAMILIES) if families == "all" else [name.strip() for name in families.split(",")]
+        ranks = {is_ranking(run) for run in runs}
+        if len(ranks) > 1:
+            raise click.UsageError("Retrieval and ranking runs are measured by different figures: compare one kind.")
+        return (compare_rankings if ranks == {True} else compare_runs)(list(runs), _console(), out)
+    groups = {"all": sorted(FAMILIES), "ranking": list(RANKERS)}
+    names = groups.get(families or "") or [name.strip() for name in (families or "").split(",")]
     from recsys_tfrs import runtime
     from recsys_tfrs.config import parse_assignment
 
@@ -227,9 +241,14 @@ def export(run: Path, index: Any, to: Path | None, name: str | None, max_k: int,
 
     runtime.import_tensorflow()
     from recsys_tfrs.runs.export import export_run
+    from recsys_tfrs.runs.folder import is_ranking
+    from recsys_tfrs.runs.ranking_reopen import export_ranking_run
 
     console = _console()
-    folder = export_run(run, console, index=index, to=to, name=name, max_k=max_k, store_histories=not no_histories)
+    if is_ranking(run):
+        folder = export_ranking_run(run, to=to, name=name, store_histories=not no_histories)
+    else:
+        folder = export_run(run, console, index=index, to=to, name=name, max_k=max_k, store_histories=not no_histories)
     console.print(f"{folder}\nNext: recsys-tfrs serve-check {folder}", soft_wrap=True, highlight=False, markup=False)
 
 

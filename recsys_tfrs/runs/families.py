@@ -12,11 +12,14 @@ from rich.console import Console
 
 from recsys_tfrs.baselines.tuning import BASELINES
 from recsys_tfrs.config import build, to_toml
-from recsys_tfrs.errors import RunError
+from recsys_tfrs.errors import RunError, UsageError
 from recsys_tfrs.files import write_atomically
+from recsys_tfrs.models.registry import FAMILIES, RANKERS
 from recsys_tfrs.runs.compare import compare_runs
 from recsys_tfrs.runs.config import family_config
 from recsys_tfrs.runs.folder import RunFolder
+from recsys_tfrs.runs.ranking_compare import compare_rankings
+from recsys_tfrs.runs.ranking_config import ranking_config
 
 #: All run beside the first family, those of ratings as well: they are skipped where there are none.
 _ALL_BASELINES: dict[str, Any] = {"evaluation": {"baselines": list(BASELINES)}}
@@ -34,7 +37,7 @@ def train_and_compare(
     A family that fails, because it cannot do with the data for instance, leaves the others their table.
 
     Args:
-      families: names as on the command line.
+      families: names as on the command line, all of retrieval or all of ranking.
       settings: layers of the configuration, the same for all.
       out: folder of the runs and of the comparison.
       console: where progress and results are shown.
@@ -42,9 +45,18 @@ def train_and_compare(
     Raises:
       RecsysError: anything a user can act on; complete runs stay.
     """
+    ranking = {family in RANKERS for family in families}
+    if len(ranking) > 1:
+        raise UsageError(
+            "Retrieval and ranking families are measured by different figures: compare "
+            f"{', '.join(sorted(FAMILIES))}, or {', '.join(RANKERS)}."
+        )
+    ranks = ranking == {True}
+    all_baselines, no_baselines = ({}, {}) if ranks else (_ALL_BASELINES, _NO_BASELINES)
+    section = ranking_config if ranks else family_config
     # What is wrong with the settings is found before anything is trained.
     for family in families:
-        build(family_config(family), [_ALL_BASELINES, *settings, {"family": family}])
+        build(section(family), [all_baselines, *settings, {"family": family}])
     out.mkdir(parents=True, exist_ok=True)
     failed = []
     for family in families:
@@ -53,9 +65,9 @@ def train_and_compare(
             continue
         console.rule(family)
         baselines_run = any(_is_complete(out / other) for other in families)
-        layers = [*settings, _NO_BASELINES] if baselines_run else [_ALL_BASELINES, *settings]
+        layers = [*settings, no_baselines] if baselines_run else [all_baselines, *settings]
         config = out / f"{family}.toml"
-        write_atomically(config, to_toml(build(family_config(family), [*layers, {"family": family}])))
+        write_atomically(config, to_toml(build(section(family), [*layers, {"family": family}])))
         # A process of its own, or peak memory would be that of the families before.
         command = ["train", family, "--config", str(config), "--out", str(path)]
         command += ["--resume"] if RunFolder(path.absolute()).work.is_dir() else []
@@ -64,7 +76,7 @@ def train_and_compare(
     complete = [out / family for family in families if family not in failed]
     if complete:
         console.rule("comparison")
-        compare_runs(complete, console, out)
+        (compare_rankings if ranks else compare_runs)(complete, console, out)
     if failed:
         raise RunError(
             f"{', '.join(failed)} could not be trained, see above; runs that are complete stay in {out}. The same "

@@ -6,6 +6,7 @@ A run called ``runs/x`` works in ``runs/x.incomplete`` and is renamed when every
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import time
@@ -102,6 +103,19 @@ def open_run(path: Path) -> Path:
     if RunFolder(path.absolute()).work.is_dir() or path.name.endswith(_SUFFIX):
         raise RunError(f"The run {path} is unfinished: continue it with `recsys-tfrs train ... --resume --out {path}`.")
     raise RunError(f"There is no run at {path}: a run is a folder with a metrics.json, as `recsys-tfrs train` makes.")
+
+
+def is_ranking(path: Path) -> bool:
+    """Whether the complete run at `path` is one of a ranking model.
+
+    Raises:
+      RunError: there is no complete run.
+    """
+    try:
+        recorded = json.loads((open_run(path) / "metrics.json").read_bytes())
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path}/metrics.json cannot be read ({error}): train the run again.") from None
+    return isinstance(recorded, dict) and recorded.get("kind") == "ranking"
 
 
 def discard(folder: RunFolder) -> None:

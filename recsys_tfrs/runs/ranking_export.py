@@ -71,7 +71,7 @@ def write_ranking_export(
     few = next(iter(data.parts.test.chunks())).take(slice(0, _ANSWERED))
     rows = example_rows(table, few.columns)
     columns = {name: encode_column(encoder, few.columns[name]) for name, encoder in fold.preprocessor.encoders.items()}
-    made = {name: values.numpy() for name, values in fold.preprocessor.assemble(columns).items()}
+    made = {name: np.asarray(values) for name, values in fold.preprocessor.assemble(columns).items()}
     predicted = model.predict_examples(EncodedExamples(made, np.zeros((len(few), len(model.targets)), np.float32)))
     return export_ranking(
         model, table, base, rows={"known": rows, "nothing": {}}, answered=(rows, predicted), manifest=manifest

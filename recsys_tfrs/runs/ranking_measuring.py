@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,9 @@ from recsys_tfrs.models.ranker import Ranker
 from recsys_tfrs.runs.metrics_file import Comparison, Figures
 from recsys_tfrs.runs.ranking_data import Fold
 from recsys_tfrs.runs.ranking_metrics import TargetFigures
+
+#: Predictions of the first target on the test rows, beside ``metrics.json``.
+PREDICTIONS = "predictions.npz"
 
 #: Test rows on which fields are shuffled.
 _IMPORTANCE_ROWS = 20_000
@@ -79,6 +83,16 @@ def importance_of_fields(model: Ranker, examples: EncodedExamples, seed: int) ->
         predict, arrays, rows.targets[:, 0], kind=model.targets[0].kind, weights=rows.weights, num_repeats=3, seed=seed
     )
     return {name: {"mean": one.loss, "deviation": one.spread} for name, one in found.importances.items()}
+
+
+def write_predictions(model: Ranker, examples: EncodedExamples, folder: Path) -> None:
+    """Record what a model predicts of the first target, so that runs can be compared row by row."""
+    arrays: dict[str, Any] = {"predicted": model.predict_examples(examples)[:, 0], "labels": examples.targets[:, 0]}
+    if examples.groups is not None:
+        arrays["groups"] = examples.groups
+    if examples.weights is not None:
+        arrays["weights"] = examples.weights
+    np.savez_compressed(folder / PREDICTIONS, **arrays)
 
 
 def _figures(model: Ranker, fold: Fold, predicted: NDArray[np.float32], place: int) -> TargetFigures:

@@ -7,17 +7,20 @@ from pathlib import Path
 from rich.console import Console
 
 from recsys_tfrs import runtime
+from recsys_tfrs.runs.export import card_to
 from recsys_tfrs.runs.folder import CONFIG_FILE, RunFolder, discard
 from recsys_tfrs.runs.metrics_file import TrainingFigures
 from recsys_tfrs.runs.ranking_config import RankingRunConfig
 from recsys_tfrs.runs.ranking_data import RankingData
+from recsys_tfrs.runs.ranking_export import write_ranking_export
 from recsys_tfrs.runs.ranking_fitting import FittedRanker, fit_ranker
-from recsys_tfrs.runs.ranking_measuring import importance_of_fields, measure_fold, oracle_figures
+from recsys_tfrs.runs.ranking_measuring import importance_of_fields, measure_fold, oracle_figures, write_predictions
 from recsys_tfrs.runs.ranking_metrics import RankingMetrics, TargetFigures, write_ranking_metrics
 from recsys_tfrs.runs.ranking_pairs import PairData
 from recsys_tfrs.runs.ranking_report import print_data, print_figures, write_report
 from recsys_tfrs.runs.ranking_tables import TableData, is_table
 from recsys_tfrs.runs.train import write_config
+from recsys_tfrs.serving.folders import IN_RUN
 
 
 def train_ranker(config: RankingRunConfig, folder: RunFolder, console: Console) -> Path:
@@ -48,14 +51,20 @@ def train_ranker(config: RankingRunConfig, folder: RunFolder, console: Console) 
         if config.evaluation.importance:
             importance = importance_of_fields(fitted.model, fitted.fold.measured, config.seed)
     metrics = _metrics(config, data, fitted, figures, importance)
+    with console.status("exporting"):
+        facts = metrics.model_dump(mode="json")
+        version = write_ranking_export(fitted.model, data, fitted.fold, facts, folder.work / IN_RUN)
+        card_to(version, folder.work)
+    metrics = metrics.model_copy(update={"peak_memory_bytes": runtime.peak_memory_bytes()})
     write_ranking_metrics(metrics, folder.work)
+    write_predictions(fitted.model, fitted.fold.measured, folder.work)
     write_report(metrics, fitted, folder.work)
     path = folder.finish()
     print_figures(console, metrics, path)
     return path
 
 
-def open_data(config: RankingRunConfig) -> RankingData:
+def open_data(config: RankingRunConfig) -> PairData | TableData:
     """Interactions, or a table of examples.
 
     Raises:

@@ -12,6 +12,7 @@ from recsys_tfrs.config import Section, build, read_toml
 from recsys_tfrs.errors import UsageError
 from recsys_tfrs.models.registry import FAMILIES, RANKERS, family_module
 from recsys_tfrs.runs.config import family_config
+from recsys_tfrs.runs.ranking_config import ranking_config
 
 ROOT = Path(__file__).parents[2]
 
@@ -58,9 +59,44 @@ def test_a_family_has_a_make_target(family: str) -> None:
     assert re.search(recipe, makefile, flags=re.MULTILINE)
 
 
+@pytest.fixture(params=sorted(RANKERS))
+def ranker(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def test_a_ranking_family_has_a_config_and_a_build(ranker: str) -> None:
+    module = family_module(ranker)
+    assert issubclass(module.Config, Section)
+    assert list(inspect.signature(module.build).parameters) == ["config", "preprocessor", "targets", "seed"]
+    assert [name for name, field in module.Config.model_fields.items() if not field.description] == []
+
+
+def test_a_ranking_family_has_configurations_tests_and_a_make_target(ranker: str) -> None:
+    files = sorted((ROOT / "configs" / ranker).glob("*.toml"))
+    assert files, f"configs/{ranker}/ holds no TOML file"
+    for file in files:
+        assert build(ranking_config(ranker), [{"family": ranker}, read_toml(file)]).family == ranker
+    source = (ROOT / "tests" / "models" / f"test_{RANKERS[ranker]}.py").read_text("utf-8")
+    assert re.search(r"^class \w+\(RankerContract\):$", source, flags=re.MULTILINE)
+    assert f'"{ranker}"' in source
+    target = re.search(r"^train-ranking:.*## (.*)$", (ROOT / "Makefile").read_text("utf-8"), flags=re.MULTILINE)
+    assert target is not None
+    assert re.search(rf"\b{ranker}\b", target[1])
+
+
 def test_every_model_file_is_a_registered_family() -> None:
     modules = {path.stem for path in (ROOT / "recsys_tfrs" / "models").glob("*.py")}
-    assert modules - {"__init__", "registry", "family", "retriever", "scoring", "history_model", "ranker", "traced"} == {
+    assert modules - {
+        "__init__",
+        "registry",
+        "family",
+        "retriever",
+        "traced",
+        "scoring",
+        "history_config",
+        "history_model",
+        "ranker",
+    } == {
         *FAMILIES.values(),
         *RANKERS.values(),
     }

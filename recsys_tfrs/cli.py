@@ -158,6 +158,21 @@ def evaluate(run: Path, folding: str | None) -> None:
 
 
 @cli.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--user", "user_id", help="Id as in the data, with --item.")
+@click.option("--item", "item_id", help="Id as in the data.")
+@click.option("--row", type=click.IntRange(min=0), help="Number of a test row, from 0, instead.")
+def explain(run: Path, user_id: str | None, item_id: str | None, row: int | None) -> None:
+    """Say which fields carry a prediction of the ranking RUN; without a row, what it rests on as a whole."""
+    from recsys_tfrs import runtime
+
+    runtime.import_tensorflow()
+    from recsys_tfrs.runs.explain import explain_run
+
+    explain_run(run, _console(), user=user_id, item=item_id, row=row)
+
+
+@cli.command()
 @click.argument("runs", nargs=-1, type=click.Path(path_type=Path))
 @click.option(
     "--families",

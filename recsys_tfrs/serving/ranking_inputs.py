@@ -84,6 +84,9 @@ class PairInputs:
 
     Attributes:
       users, items: what is known of them.
+      context: what a request may tell of the moment of asking.
+      places: side (``user``, ``item``, ``context``), field and column of all that is read but the history.
+      reads_history: whether the model reads it.
       told: side and column by name of the input, of those that may be told.
     """
 
@@ -101,12 +104,12 @@ class PairInputs:
         self.required = frozenset(self.short)
         self.users = Entities(interactions.user_ids, dict(interactions.user_features), data.users)
         self.items = Entities(interactions.item_ids, dict(interactions.item_features), data.items)
-        self._context = Context(data.context)
+        self.context = Context(data.context)
         self._histories = StoredHistories(histories, store_histories)
         self.reads_history = HISTORY in layer.encoders
-        self._places = [(side, field, column) for side, field, column, _ in pair_fields(data)]
-        raw = {"user": self.users.inputs, "item": self.items.inputs, "context": self._context.inputs}
-        told = {field: (side, column, raw[side][column]) for side, field, column in self._places if column in raw[side]}
+        self.places = [(side, field, column) for side, field, column, _ in pair_fields(data)]
+        raw = {"user": self.users.inputs, "item": self.items.inputs, "context": self.context.inputs}
+        told = {field: (side, column, raw[side][column]) for side, field, column in self.places if column in raw[side]}
         history = [HISTORY] if self.reads_history else []
         self.input_of = {name: name for name in (*self.short, *history)}
         self.input_of |= input_names(told, taken=self.input_of)
@@ -116,14 +119,14 @@ class PairInputs:
             *(Input(name, tf.string, 2, "") for name in history),
             *(Input(self.input_of[f], column.dtype, column.rank, column.neutral) for f, (_, _, column) in told.items()),
         ]
-        self.resources = [self.users, self.items, self._context, self._histories]
+        self.resources = [self.users, self.items, self.context, self._histories]
 
     def fields(self, raw: Tensors) -> Tensors:
         """See `RankingInputs`."""
         users, items = self.users.ids.position(raw[USER_ID]), self.items.ids.position(raw[ITEM_ID])
         sides = {"user": self.user_columns(users, raw), "item": self.item_columns(items, raw)}
         sides["context"] = self.moment(tf.shape(users)[0], raw)
-        made = {field: sides[side][column] for side, field, column in self._places}
+        made = {field: sides[side][column] for side, field, column in self.places}
         if self.reads_history:
             made[HISTORY] = self.newest(self.history(users, raw), items)
         return made
@@ -138,7 +141,7 @@ class PairInputs:
 
     def moment(self, rows: tf.Tensor, raw: Tensors) -> Tensors:
         """Encoded columns of the moment of asking, of `rows` requests."""
-        return self._context.encoded(self._context.not_given(rows) | self._given("context", raw))
+        return self.context.encoded(self.context.not_given(rows) | self._given("context", raw))
 
     def history(self, users: tf.Tensor, raw: Tensors) -> tf.RaggedTensor:
         """``[batch, None]`` internal item ids, oldest first: what the request tells, or else what is stored."""

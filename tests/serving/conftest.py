@@ -1,6 +1,7 @@
-"""The fixtures of `serving.hand_made` and `serving.ranked`, for every test here."""
+"""The models and exports that the tests here share."""
 
+from serving.cascaded import cascaded
 from serving.hand_made import untitled, world
 from serving.ranked import ranked
 
-__all__ = ["ranked", "untitled", "world"]
+__all__ = ["cascaded", "ranked", "untitled", "world"]

@@ -1,0 +1,152 @@
+"""Candidates of a user -> the ranking model's predictions, what is about the user embedded once and not per candidate.
+
+A field's embedding depends on that field alone. So the fields of all items are embedded when the model is exported,
+and those of a user, his history and the moment once per request; a candidate costs one lookup.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from recsys_tfrs.layers.field_embeddings import Fields
+from recsys_tfrs.models.ranker import Ranker
+from recsys_tfrs.schema import HISTORY
+from recsys_tfrs.serving.entities import CPU
+from recsys_tfrs.serving.inputs import Tensors
+from recsys_tfrs.serving.ranking_inputs import PairInputs
+from recsys_tfrs.serving.ranking_signatures import PartsInGraph, weights_of
+
+#: Items whose fields are embedded at once.
+_ITEMS_AT_ONCE = 4_096
+
+
+class Ranked(NamedTuple):
+    """What the ranking model says of candidates.
+
+    Attributes:
+      predictions: ``[batch, n]`` of the first target.
+      order: ``[batch, n]`` the same before the sigmoid, or the clipping, which orders alike and never levels.
+      spoke: ``[batch, num_parts]`` whether a part spoke for all candidates.
+    """
+
+    predictions: tf.Tensor
+    order: tf.Tensor
+    spoke: tf.Tensor
+
+
+class CandidateRanker:
+    """A ranking model over the items of a catalogue.
+
+    Args:
+      model: trained on pairs.
+      inputs: of pairs; its items are the catalogue.
+
+    Attributes:
+      parts: of the model.
+      resources: variables and tables that a SavedModel with these functions must own.
+    """
+
+    def __init__(self, model: Ranker, inputs: PairInputs) -> None:
+        self._model, self._inputs = model, inputs
+        self.parts = PartsInGraph(model)
+        names = inputs.layer.layout.names
+        of_items = {field for side, field, _ in inputs.places if side == "item"}
+        own = [place for place, name in enumerate(names) if name not in of_items]
+        items = [place for place, name in enumerate(names) if name in of_items]
+        both = [*own, *items]
+        self._own = own
+        self._in_order = [both.index(place) for place in range(len(names))]
+        self._history = both.index(names.index(HISTORY)) if inputs.reads_history else -1
+        self._items = tf.Variable(self._embedded_items(items), trainable=False, name="items")
+        self.resources: list[Any] = [*inputs.resources, *weights_of(model), self._items]
+
+    def query(self, users: tf.Tensor, raw: Tensors, context: Tensors, history: tf.RaggedTensor | None) -> tf.Tensor:
+        """``[batch, num_own_fields, dim + 1]`` what is about the user and the moment, embedded.
+
+        Args:
+          users: ``[batch]`` internal ids.
+          raw: user columns by name that replace what is stored.
+          context: columns of the moment by name; what is left out is missing.
+          history: ``[batch, None]`` internal item ids, oldest first, where the model reads it.
+        """
+        rows = tf.shape(users)[0]
+        inputs = self._inputs
+        raw = {name: values for name, values in raw.items() if name in inputs.users.inputs}
+        context = {name: values for name, values in context.items() if name in inputs.context.inputs}
+        sides = {
+            "user": inputs.users.encoded(users, raw),
+            "item": inputs.items.encoded(tf.zeros_like(users), {}),
+            "context": inputs.context.encoded(inputs.context.not_given(rows) | context),
+        }
+        return tf.gather(self._embedded(sides, history), self._own, axis=1)
+
+    def rank(
+        self,
+        query: tf.Tensor,
+        ids: tf.Tensor,
+        silent: tf.Tensor,
+        history: tf.RaggedTensor | None = None,
+        may_hold: tf.Tensor | None = None,
+    ) -> Ranked:
+        """Predict candidates.
+
+        Args:
+          query: output of `query`.
+          ids: ``[batch, n]`` internal ids, 0 for none.
+          silent: ``[batch, num_parts]`` True for parts not to be listened to.
+          history: as of `query`.
+          may_hold: scalar, whether a candidate may be in the history of its row, and is then left out of it; None:
+            none is.
+        """
+        batch, count = tf.unstack(tf.shape(ids))
+        shared = tf.broadcast_to(query[:, None], tf.concat([[batch, count], tf.shape(query)[1:]], 0))
+        if may_hold is not None and history is not None and self._history >= 0:
+            shared = tf.cond(may_hold, lambda: self._each_with_own_history(shared, history, ids), lambda: shared)
+        fields = tf.gather(tf.concat([shared, tf.gather(self._items, ids)], axis=2), self._in_order, axis=2)
+        flat = tf.reshape(fields, [-1, len(self._in_order), self._items.shape[-1]])
+        said = self._model.outputs_of_fields(Fields(flat[..., :-1], flat[..., -1]))
+        heard, spoke = self.parts.heard(said, tf.repeat(silent, count, axis=0))
+        total = self._model.total(heard)
+        order = total[:, 0] * self._model.calibration[0, 0] + self._model.calibration[0, 1]
+        spoke = tf.reshape(spoke, tf.stack([batch, count, len(self.parts.names)])) | (ids == 0)[:, :, None]
+        return Ranked(
+            tf.reshape(self._model.predictions(total)[:, 0], tf.shape(ids)),
+            tf.reshape(order, tf.shape(ids)),
+            tf.reduce_all(spoke, axis=1) & ~silent,
+        )
+
+    def _each_with_own_history(self, shared: tf.Tensor, history: tf.RaggedTensor, ids: tf.Tensor) -> tf.Tensor:
+        batch, count = tf.unstack(tf.shape(ids))
+        each = tf.gather(history, tf.repeat(tf.range(batch), count))
+        none = tf.zeros([batch * count], tf.int32)
+        sides = {"user": self._inputs.users.encoded(none, {}), "item": self._inputs.items.encoded(none, {})}
+        sides["context"] = self._inputs.context.encoded(self._inputs.context.not_given(batch * count))
+        place = self._history
+        embedded = tf.gather(self._embedded(sides, each, tf.reshape(ids, [-1])), self._own, axis=1)[:, place]
+        embedded = tf.reshape(embedded, tf.stack([batch, count, 1, embedded.shape[-1]]))
+        return tf.concat([shared[:, :, :place], embedded, shared[:, :, place + 1 :]], axis=2)
+
+    def _embedded(
+        self, sides: dict[str, Tensors], history: tf.RaggedTensor | None, items: tf.Tensor | None = None
+    ) -> tf.Tensor:
+        """``[rows, num_fields, dim + 1]`` all fields in the model's order, first-order weights last."""
+        made = {field: sides[side][column] for side, field, column in self._inputs.places}
+        if self._inputs.reads_history:
+            made[HISTORY] = self._inputs.newest(history, items)
+        fields = self._model.fields(self._inputs.layer.assemble(made))
+        return tf.concat([fields.vectors, fields.weights[..., None]], axis=2)
+
+    def _embedded_items(self, places: list[int]) -> tf.Tensor:
+        """``[num_items + 1, num_item_fields, dim + 1]``."""
+        inputs, blocks = self._inputs, []
+        for low in range(0, inputs.items.ids.size, _ITEMS_AT_ONCE):
+            ids = tf.range(low, min(low + _ITEMS_AT_ONCE, inputs.items.ids.size))
+            nobody = tf.zeros_like(ids)
+            with tf.device(CPU):
+                sides = {"user": inputs.users.encoded(nobody, {}), "item": inputs.items.encoded(ids, {})}
+                sides["context"] = inputs.context.encoded(inputs.context.not_given(tf.shape(ids)[0]))
+            empty = tf.RaggedTensor.from_row_lengths(tf.zeros([0], tf.int32), tf.zeros_like(ids, tf.int64))
+            blocks.append(tf.gather(self._embedded(sides, empty), places, axis=1))
+        return tf.concat(blocks, axis=0)

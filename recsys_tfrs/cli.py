@@ -306,6 +306,54 @@ def index(
         index_run(run, console, recall=0.99 if recall is None else recall, k=k, goal=goal)
 
 
+def _weight(_context: click.Context, _parameter: click.Parameter, text: str) -> Any:
+    """``auto`` or a number between 0 and 1."""
+    if text == "auto":
+        return text
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise click.BadParameter("expected auto or a number between 0 and 1")
+    return value
+
+
+@cli.command(name="export-cascade")
+@click.argument("retrieval_run", type=click.Path(path_type=Path))
+@click.argument("ranking_run", type=click.Path(path_type=Path))
+@click.option(
+    "--source", "sources", multiple=True, metavar="RUN[:QUOTA]", help="Further source, or popularity; repeatable."
+)
+@click.option(
+    "--candidates", type=click.IntRange(min=1), default=200, show_default=True, help="Ranked, of all sources."
+)
+@click.option(
+    "--retrieval-weight",
+    callback=_weight,
+    default="0",
+    show_default=True,
+    help="Of RETRIEVAL_RUN's score in the order, 0 to 1; auto: chosen on validation, of runs with training.refit=false.",
+)
+@click.option("--diversify", type=click.FloatRange(0, 1), help="Trade-off of maximal marginal relevance; 1: none.")
+@click.option("--index", type=click.Choice(["auto", "exact", "scann"]), default="exact", show_default=True)
+@click.option("--max-k", type=click.IntRange(min=1), help="Longest list on request (default: all candidates).")
+@click.option("--to", type=click.Path(path_type=Path), help="Folder of all models (default: RANKING_RUN).")
+def export_cascade(
+    retrieval_run: Path, ranking_run: Path, sources: tuple[str, ...], to: Path | None, **options: Any
+) -> None:
+    """Export RETRIEVAL_RUN and RANKING_RUN as one model: candidates of the one, ranked by the other."""
+    from recsys_tfrs import runtime
+
+    runtime.import_tensorflow()
+    from recsys_tfrs.runs.cascade import CascadeOptions, export_cascade_run, parse_source
+
+    console = _console()
+    chosen = CascadeOptions(sources=tuple(parse_source(text) for text in sources), **options)
+    folder = export_cascade_run(retrieval_run, ranking_run, chosen, console, to=to)
+    console.print(f"{folder}\nNext: recsys-tfrs serve-check {folder}", soft_wrap=True, highlight=False, markup=False)
+
+
 @cli.command(name="serve-check")
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 def serve_check(folder: Path) -> None:

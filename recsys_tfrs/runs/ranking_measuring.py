@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recsys_tfrs.evaluation.importance import permutation_importance
 from recsys_tfrs.evaluation.intervals import Difference
-from recsys_tfrs.evaluation.prediction_slices import RowGroups, slice_predictions
+from recsys_tfrs.evaluation.prediction_slices import RowGroups, SliceFigures, slice_predictions
 from recsys_tfrs.evaluation.predictions import Predictions, evaluate_predictions, prediction_differences
 from recsys_tfrs.features.fields import IDS, VALUES, EncodedExamples
 from recsys_tfrs.models.ranker import Ranker
@@ -42,10 +42,24 @@ def measure_target(
     )
 
 
-def measure_fold(model: Ranker, fold: Fold) -> list[TargetFigures]:
+class MeasuredTarget(NamedTuple):
+    """Everything measured of one target.
+
+    Attributes:
+      figures: as recorded.
+      predictions: what they come from.
+      slices: likewise.
+    """
+
+    figures: TargetFigures
+    predictions: Predictions
+    slices: dict[str, SliceFigures]
+
+
+def measure_fold(model: Ranker, fold: Fold) -> list[MeasuredTarget]:
     """Measure a model on the rows of a fold that are there for it, target by target, beside means alone."""
     predicted = model.predict_examples(fold.measured)
-    return [_figures(model, fold, predicted, place) for place in range(len(fold.targets))]
+    return [_measured(fold, predicted, place) for place in range(len(fold.targets))]
 
 
 def oracle_figures(fold: Fold) -> Figures | None:
@@ -95,7 +109,7 @@ def write_predictions(model: Ranker, examples: EncodedExamples, folder: Path) ->
     np.savez_compressed(folder / PREDICTIONS, **arrays)
 
 
-def _figures(model: Ranker, fold: Fold, predicted: NDArray[np.float32], place: int) -> TargetFigures:
+def _measured(fold: Fold, predicted: NDArray[np.float32], place: int) -> MeasuredTarget:
     target, examples = fold.targets[place], fold.measured
     found = measure_target(target.kind, predicted[:, place], examples, place, intervals=True)
     means = {
@@ -111,7 +125,7 @@ def _figures(model: Ranker, fold: Fold, predicted: NDArray[np.float32], place: i
         weights=None if examples.weights is None else examples.weights[known],
         groups=None if examples.groups is None else examples.groups[known],
     )
-    return TargetFigures(
+    figures = TargetFigures(
         name=target.name,
         kind=target.kind,
         num_rows=found.num_rows,
@@ -130,6 +144,7 @@ def _figures(model: Ranker, fold: Fold, predicted: NDArray[np.float32], place: i
         slices={name: {label: asdict(group) for label, group in one.groups.items()} for name, one in sliced.items()},
         gaps={name: {metric: asdict(gap) for metric, gap in one.gaps.items()} for name, one in sliced.items()},
     )
+    return MeasuredTarget(figures, found, sliced)
 
 
 def _comparison(found: Difference) -> Comparison:

@@ -87,7 +87,8 @@ def evaluate_ranking(path: Path, console: Console) -> bool:
     """
     opened = reopen_ranker(path)
     holds = True
-    for then, now in zip(opened.recorded.targets, measure_fold(opened.model, opened.fold), strict=True):
+    measured = [one.figures for one in measure_fold(opened.model, opened.fold)]
+    for then, now in zip(opened.recorded.targets, measured, strict=True):
         for name, value in then.metrics.items():
             if abs(value - now.metrics[name]) > TOLERANCE:
                 holds = False

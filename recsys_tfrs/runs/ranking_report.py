@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.panel import Panel
@@ -16,8 +17,10 @@ from recsys_tfrs.runs.display import duration
 from recsys_tfrs.runs.markdown import markdown_table
 from recsys_tfrs.runs.metrics_file import Figures
 from recsys_tfrs.runs.plots import plot_training
+from recsys_tfrs.runs.prediction_plots import plot_groups, plot_reliability
 from recsys_tfrs.runs.ranking_data import RankingData
 from recsys_tfrs.runs.ranking_fitting import FittedRanker
+from recsys_tfrs.runs.ranking_measuring import MeasuredTarget
 from recsys_tfrs.runs.ranking_metrics import RankingMetrics, TargetFigures
 
 #: Metrics of the tables, in order; those that a target has.
@@ -48,7 +51,7 @@ def print_figures(console: Console, metrics: RankingMetrics, run: Path) -> None:
             table.add_row(name, *(f"{figures[m]:.4f}" if m in figures else "-" for m in shown))
         console.print(f"{target.name}: {target.num_rows:,} test rows", highlight=False)
         console.print(table)
-        leading = "rmse" if target.kind == "rating" else "auc"
+        leading = _leading(target)
         if leading in target.intervals:
             low, high = target.intervals[leading]
             over = "users" if target.num_users else "rows"
@@ -71,8 +74,16 @@ def systems(metrics: RankingMetrics, target: TargetFigures) -> dict[str, Figures
     return rows
 
 
-def write_report(metrics: RankingMetrics, fitted: FittedRanker, folder: Path) -> None:
+def write_report(
+    metrics: RankingMetrics, measured: Sequence[MeasuredTarget], fitted: FittedRanker, folder: Path
+) -> None:
     """Write ``report.md`` and its pictures into the run's folder."""
+    for one in measured:
+        name = one.figures.name
+        if one.predictions.calibration is not None:
+            plot_reliability({metrics.family: one.predictions.calibration}, folder / f"reliability-{name}.png")
+        if _told_apart(one.slices, one.figures):
+            plot_groups(one.slices, _leading(one.figures), folder / f"groups-{name}.png")
     plot_training(fitted.selection, fitted.metric, folder / "training.png")
     write_atomically(folder / "report.md", "\n".join(_lines(metrics, fitted)) + "\n")
 
@@ -93,6 +104,15 @@ def _lines(metrics: RankingMetrics, fitted: FittedRanker) -> Iterator[str]:
     yield f"- {environment['cpu']}, {environment['cores']} cores, Python {environment['python']}"
     yield "- " + ", ".join(f"{name} {version}" for name, version in environment["packages"].items())
     yield f"\nTrain it again: `recsys-tfrs train {metrics.family} --config config.toml --out DIR`"
+
+
+def _leading(target: TargetFigures) -> str:
+    return "rmse" if target.kind == "rating" else "auc"
+
+
+def _told_apart(slices: Mapping[str, Any], target: TargetFigures) -> bool:
+    """Whether any group has the leading figure."""
+    return any(_leading(target) in group.metrics for one in slices.values() for group in one.groups.values())
 
 
 def _target(metrics: RankingMetrics, target: TargetFigures) -> Iterator[str]:
@@ -133,6 +153,7 @@ def _target(metrics: RankingMetrics, target: TargetFigures) -> Iterator[str]:
 def _calibration(target: TargetFigures) -> Iterator[str]:
     table = target.calibration or {}
     yield "\n### Predictions beside what came\n"
+    yield f"![share of positives by prediction](reliability-{target.name}.png)\n"
     yield (
         f"Predicted on average {table['mean_prediction']:.4f}, positive {table['share_positive']:.4f}. Expected "
         f"calibration error {target.metrics.get('ece', float('nan')):.4f}; a perfectly calibrated model would show "
@@ -153,7 +174,9 @@ def _calibration(target: TargetFigures) -> Iterator[str]:
 
 
 def _slices(target: TargetFigures) -> Iterator[str]:
-    leading = "rmse" if target.kind == "rating" else "auc"
+    leading = _leading(target)
+    if any(leading in group["metrics"] for groups in target.slices.values() for group in groups.values()):
+        yield f"\n![{leading} by group](groups-{target.name}.png)"
     for name, groups in target.slices.items():
         yield f"\n### By {name.replace('_', ' ')}\n"
         yield from markdown_table(

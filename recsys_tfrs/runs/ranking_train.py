@@ -46,11 +46,11 @@ def train_ranker(config: RankingRunConfig, folder: RunFolder, console: Console) 
     print_data(console, data)
     fitted = fit_ranker(data, config, folder.work, console)
     with console.status("measuring"):
-        figures = measure_fold(fitted.model, fitted.fold)
+        measured = measure_fold(fitted.model, fitted.fold)
         importance = {}
         if config.evaluation.importance:
             importance = importance_of_fields(fitted.model, fitted.fold.measured, config.seed)
-    metrics = _metrics(config, data, fitted, figures, importance)
+    metrics = _metrics(config, data, fitted, [one.figures for one in measured], importance)
     with console.status("exporting"):
         facts = metrics.model_dump(mode="json")
         version = write_ranking_export(fitted.model, data, fitted.fold, facts, folder.work / IN_RUN)
@@ -58,7 +58,7 @@ def train_ranker(config: RankingRunConfig, folder: RunFolder, console: Console) 
     metrics = metrics.model_copy(update={"peak_memory_bytes": runtime.peak_memory_bytes()})
     write_ranking_metrics(metrics, folder.work)
     write_predictions(fitted.model, fitted.fold.measured, folder.work)
-    write_report(metrics, fitted, folder.work)
+    write_report(metrics, measured, fitted, folder.work)
     path = folder.finish()
     print_figures(console, metrics, path)
     return path

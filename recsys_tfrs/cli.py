@@ -333,7 +333,7 @@ def _weight(_context: click.Context, _parameter: click.Parameter, text: str) -> 
     callback=_weight,
     default="0",
     show_default=True,
-    help="Of RETRIEVAL_RUN's score in the order, 0 to 1; auto: chosen on validation, of runs with training.refit=false.",
+    help="Of RETRIEVAL_RUN's score in the order, 0 to 1; auto: as validation likes it, with training.refit=false.",
 )
 @click.option("--diversify", type=click.FloatRange(0, 1), help="Trade-off of maximal marginal relevance; 1: none.")
 @click.option("--index", type=click.Choice(["auto", "exact", "scann"]), default="exact", show_default=True)

@@ -1,6 +1,6 @@
-"""Item2vec on MovieLens 100K: how far it places films of one genre together, and what it knows of the next film.
+"""Item2vec on data with genres: how far it places films of one genre together, and what it knows of the next film.
 
-    python benchmarks/item2vec.py --data-dir FOLDER
+    python benchmarks/item2vec.py --data-dir FOLDER [--dataset movielens-100k] [--set model.window=5 ...]
 
 Nothing is chosen here: the number of epochs is that which validation chose (see docs/item2vec.md), the rest are the
 defaults. Genres are looked at for measuring only.
@@ -18,7 +18,8 @@ from rich.console import Console
 
 from recsys_tfrs import runtime
 from recsys_tfrs.baselines.tuning import tuned_baselines
-from recsys_tfrs.config import build
+from recsys_tfrs.config import build, parse_assignment
+from recsys_tfrs.evaluation.folding import multi_hot, overlap
 from recsys_tfrs.evaluation.protocol import evaluate
 from recsys_tfrs.models.scoring import RetrievalScorer
 from recsys_tfrs.runs.config import family_config
@@ -35,21 +36,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--epochs", type=int, default=24)
-    parser.add_argument("--context", choices=["window", "list"], default="window")
-    parser.add_argument("--window", type=int, default=5)
-    parser.add_argument("--mode", choices=["cbow", "skip-gram"], default="cbow")
+    parser.add_argument("--dataset", default="movielens-100k", help="with genres")
+    parser.add_argument("--set", nargs="+", default=[], metavar="SECTION.KEY=VALUE", help="other than the defaults")
     options = parser.parse_args()
-    config = build(
-        family_config("item2vec"),
-        [
-            {
-                "family": "item2vec",
-                "data": {"dataset": "movielens-100k", "data_dir": options.data_dir},
-                "split": {"method": "leave-last-out"},
-                "model": {"context": options.context, "mode": options.mode, "window": options.window},
-            }
-        ],
-    )
+    settings = {
+        "family": "item2vec",
+        "data": {"dataset": options.dataset, "data_dir": options.data_dir},
+        "split": {"method": "leave-last-out"},
+        "model": {"context": "window"},
+    }
+    config = build(family_config("item2vec"), [settings, *(parse_assignment(one) for one in options.set)])
     runtime.configure(config.device, seed=config.seed)
     prepared = prepare(config)
     data, train = prepared.interactions, prepared.train
@@ -58,27 +54,24 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         phase = Phase("refit", options.epochs, None)
         fit(model, prepared.batches(train), phase, prepared.config.training, Path(place), Console(quiet=True))
-    print(f"{options.mode}, {options.context}: {options.epochs} epochs in {time.perf_counter() - started:.0f} s")
+    print(
+        f"{options.dataset} {' '.join(options.set)}: {options.epochs} epochs in {time.perf_counter() - started:.0f} s"
+    )
 
-    usual = np.flatnonzero(np.bincount(train.items, minlength=data.num_items + 1) >= _LEAST_ROWS)
-    genres = data.item_features[MOVIE_GENRES].values
-    names = sorted({name for values in genres for name in values})
-    belongs = np.array([[name in genres[item] for name in names] for item in usual], dtype=np.float32)
-    shared = belongs @ belongs.T > 0
-    np.fill_diagonal(shared, False)
-    vectors = model.inputs(model.data.item_table["item_id"]).numpy()[usual]
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    cosines = vectors @ vectors.T
-    np.fill_diagonal(cosines, -np.inf)
-    nearest = np.take_along_axis(shared, np.argsort(-cosines, axis=1)[:, :10], axis=1).mean()
-    at_random = shared.sum() / (len(usual) * (len(usual) - 1))
+    names, belongs = multi_hot(data.item_features[MOVIE_GENRES])
+    belongs &= (np.bincount(train.items, minlength=data.num_items + 1) >= _LEAST_ROWS)[:, None]
+    vectors = model.directions()
+    found = overlap(vectors, belongs, np.eye(len(names), dtype=bool))
+    nearest, at_random = 1 - found.neighbour_share, 1 - found.neighbour_chance
     print(f"share a genre: ten nearest {nearest:.3f}, random pairs {at_random:.3f}, ratio {nearest / at_random:.2f}")
     # Most films are dramas or comedies, so sharing just any genre is common; by genre it says more.
-    for genre in ("Animation", "Children", "Horror", "Sci-Fi", "War", "Drama"):
-        column = belongs[:, names.index(genre)] > 0 if genre in names else np.zeros(len(usual), dtype=bool)
-        if column.any():
-            of_genre = column[np.argsort(-cosines, axis=1)[column, :10]].mean()
-            print(f"   {genre:10s} ten nearest {of_genre:.3f}, all films {column.mean():.3f}")
+    usual = np.flatnonzero(belongs.any(axis=1))
+    cosines = vectors[usual] @ vectors[usual].T
+    np.fill_diagonal(cosines, -np.inf)
+    order = np.argsort(-cosines, axis=1)[:, :10]
+    for genre in {"Animation", "Children", "Horror", "Sci-Fi", "War", "Drama"} & set(names):
+        column = belongs[usual, names.index(genre)]
+        print(f"   {genre:10s} ten nearest {column[order[column]].mean():.3f}, all films {column.mean():.3f}")
 
     systems = {"popularity": tuned_baselines(data, prepared.split, names=["popularity"])["popularity"].scorer}
     systems["item2vec"] = RetrievalScorer(model, train)

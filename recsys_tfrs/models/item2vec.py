@@ -49,9 +49,9 @@ class Config(FamilyConfig):
         description="Context of an item: its neighbours in time, or a random sample of its list, whose order then "
         "does not matter; auto: both are tried and validation decides.",
     )
-    window: int = Field(5, ge=1, description="Most items of a context on each side.")
+    window: int = Field(10, ge=1, description="Most items of a context on each side.")
     dynamic_window: bool = Field(
-        False, description="Draw the reach of each context from 1 to `window`, so that near items weigh more."
+        True, description="Draw the reach of each context from 1 to `window`, so that near items weigh more."
     )
     subsample: float = Field(
         0.0, ge=0, lt=1, description="t: occurrences of items that make up a share f stay with sqrt(t / f); 0: all."
@@ -65,7 +65,7 @@ class Config(FamilyConfig):
         "the catalogue on nothing is drawn, and the expected value is computed over all items.",
     )
     normalize: bool = Field(True, description="Vectors of length 1, so that scores are cosines over `temperature`.")
-    temperature: float = Field(0.2, gt=0, description="Cosines are divided by this; of no matter otherwise.")
+    temperature: float = Field(0.15, gt=0, description="Cosines are divided by this; of no matter otherwise.")
     initial_scale: float = Field(0.05, gt=0, description="Standard deviation of the initial vectors.")
     candidates: Literal["output", "input"] = Field(
         "output", description="Recommend by output vectors, as trained, or by the likeness of input vectors."
@@ -295,7 +295,7 @@ class Item2Vec(Retriever):
           UsageError: the item is unknown or does not occur in training, or k is less than 1.
         """
         position = self._trained(item)
-        return self._nearest(self._directions()[position], [position], k)
+        return self._nearest(self.directions()[position], [position], k)
 
     def analogy(self, a: str, b: str, c: str, k: int = 10) -> list[tuple[str, float]]:
         """What is to c as b is to a: the items nearest to ``v_b - v_a + v_c``, with all three left out.
@@ -315,19 +315,19 @@ class Item2Vec(Retriever):
           UsageError: as `similar_items`.
         """
         positions = [self._trained(item) for item in (a, b, c)]
-        of_a, of_b, of_c = self._directions()[positions]
+        of_a, of_b, of_c = self.directions()[positions]
         return self._nearest(of_b - of_a + of_c, positions, k)
 
     def _nearest(self, direction: NDArray[np.float32], left_out: list[int], k: int) -> list[tuple[str, float]]:
         if k < 1:
             raise UsageError(f"k must be at least 1, not {k}.")
-        cosines = self._directions() @ (direction / max(float(np.linalg.norm(direction)), 1e-12))
+        cosines = self.directions() @ (direction / max(float(np.linalg.norm(direction)), 1e-12))
         cosines[self.data.item_counts == 0] = -np.inf  # what training has not seen has no vector
         cosines[left_out] = -np.inf
         best = np.argsort(-cosines, kind="stable")[:k]
         return [(str(self._item_ids[i]), float(cosines[i])) for i in best if np.isfinite(cosines[i])]
 
-    def _directions(self) -> NDArray[np.float32]:
+    def directions(self) -> NDArray[np.float32]:
         """``[num_items + 1, dim]`` input vectors of length 1."""
         vectors = tf.cast(self.inputs(self.data.item_table[ITEM_ID]), tf.float32)
         directions: NDArray[np.float32] = tf.math.l2_normalize(vectors, axis=1).numpy()

@@ -14,6 +14,7 @@ import click
 
 from recsys_tfrs.errors import RecsysError
 from recsys_tfrs.models.registry import FAMILIES, RANKERS
+from recsys_tfrs.options import as_settings, data_options, parse_labels
 from recsys_tfrs.version import __version__
 
 _FAMILIES = click.Choice(sorted(FAMILIES | RANKERS))
@@ -25,51 +26,12 @@ def cli() -> None:
     """Recommenders on TensorFlow: train, evaluate, compare and recommend."""
 
 
-def _columns(_context: click.Context, _parameter: click.Parameter, text: str | None) -> dict[str, str]:
-    """``user=uid,item=sku`` -> ``{"user": "uid", "item": "sku"}``."""
-    if not text:
-        return {}
-    pairs = [part.partition("=") for part in text.split(",")]
-    if not all(key.strip() and value.strip() for key, _, value in pairs):
-        raise click.BadParameter("expected user=NAME,item=NAME[,rating=NAME][,timestamp=NAME]")
-    return {key.strip(): value.strip() for key, _, value in pairs}
-
-
-_DATA_OPTIONS = (
-    click.option(
-        "--dataset",
-        metavar="NAME_OR_PATH",
-        help="auto, movielens-100k ..., movietweetings, simulated ..., a path, or lists:PATH.",
-    ),
-    click.option("--data-dir", type=click.Path(path_type=Path), help="Folder or zip of a named data set."),
-    click.option("--items", type=click.Path(path_type=Path), help="Table about the items of a table of your own."),
-    click.option("--users", type=click.Path(path_type=Path), help="Table about its users."),
-    click.option(
-        "--columns",
-        callback=_columns,
-        help="user=NAME,item=NAME,rating=NAME,timestamp=NAME,weight=NAME; COLUMN=KIND declares a feature or context.",
-    ),
-    click.option("--skip-bad-rows", is_flag=True, help="Leave out and count rows that cannot be read."),
-    click.option("--split", metavar="METHOD", help="temporal (default), leave-last-out, random, official:u1."),
-    click.option("--seed", type=click.IntRange(min=0), help="Of weights, order and dropout (default 42)."),
-    click.option("--device", type=click.Choice(["auto", "cpu", "gpu"]), help="Where to compute (default auto)."),
-    click.option("--set", "assignments", multiple=True, metavar="SECTION.KEY=VALUE", help="Any setting; repeatable."),
-)
-
-
-def _data_options(command: Any) -> Any:
-    """Options that say what is read and how it is trained on, the same for every verb that trains."""
-    for option in reversed(_DATA_OPTIONS):
-        command = option(command)
-    return command
-
-
 @cli.command()
 @click.argument("family", type=_FAMILIES)
 @click.option(
     "--config", "config_file", type=click.Path(path_type=Path), help="TOML file; a run's own config.toml re-runs it."
 )
-@_data_options
+@data_options
 @click.option("--train", type=click.Path(path_type=Path), help="Of ranking families: file of examples to fit on.")
 @click.option("--valid", type=click.Path(path_type=Path), help="File of examples to select on.")
 @click.option("--test", type=click.Path(path_type=Path), help="File of examples to measure on.")
@@ -97,7 +59,7 @@ def train(
         folder = run_folder.start(out, family, resume=True)
         config_file = config_file or folder.work / run_folder.CONFIG_FILE
     layers = [read_toml(config_file)] if (config_file and config_file.exists()) or (config_file and not resume) else []
-    layers += [_as_settings(given), *(parse_assignment(text) for text in assignments), {"family": family}]
+    layers += [as_settings(given), *(parse_assignment(text) for text in assignments), {"family": family}]
     _check_family(layers[0], family, config_file)
     config = build(ranking_config(family) if family in RANKERS else family_config(family), layers)
     folder = folder or run_folder.start(out, family, resume=False)
@@ -105,28 +67,6 @@ def train(
         train_ranker(config, folder, _console())
     else:
         train_run(config, folder, _console())
-
-
-def _as_settings(given: dict[str, Any]) -> dict[str, Any]:
-    """Options that were given -> the settings they stand for."""
-    files = {"train": given.get("train"), "validation": given.get("valid"), "test": given.get("test")}
-    data: dict[str, Any] = {name: str(path.absolute()) for name, path in files.items() if path}
-    data |= {k: given[k] for k in ("dataset", "data_dir", "items", "users", "columns", "skip_bad_rows") if given[k]}
-    for key in ("data_dir", "items", "users"):
-        if key in data:
-            data[key] = str(Path(data[key]).absolute())
-    if "dataset" in data:
-        from recsys_tfrs.data.lists import PREFIX
-
-        prefix = PREFIX if data["dataset"].startswith(PREFIX) else ""
-        path = Path(data["dataset"].removeprefix(prefix)).expanduser()
-        if path.exists():
-            data["dataset"] = f"{prefix}{path.absolute()}"
-    settings: dict[str, Any] = {"data": data} if data else {}
-    if given["split"]:
-        settings["split"] = {"method": given["split"]}
-    settings.update({key: given[key] for key in ("seed", "device") if given[key] is not None})
-    return settings
 
 
 def _check_family(layer: dict[str, Any], family: str, config_file: Path | None) -> None:
@@ -179,7 +119,7 @@ def explain(run: Path, user_id: str | None, item_id: str | None, row: int | None
     metavar="LIST",
     help="Train these first, all (of retrieval), ranking, or a list as deepfm,fm; takes options of train.",
 )
-@_data_options
+@data_options
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for comparison.md, .json, .png (and new runs).")
 def compare(runs: tuple[Path, ...], families: str | None, out: Path | None, **given: Any) -> None:
     """Show the figures of several RUNS side by side, or train several families and compare them."""
@@ -205,7 +145,7 @@ def compare(runs: tuple[Path, ...], families: str | None, out: Path | None, **gi
     from recsys_tfrs.runs.families import train_and_compare
     from recsys_tfrs.runs.folder import RUNS
 
-    settings = [_as_settings(given), *(parse_assignment(text) for text in given["assignments"])]
+    settings = [as_settings(given), *(parse_assignment(text) for text in given["assignments"])]
     return train_and_compare(names, settings, out or RUNS / "comparison", _console())
 
 
@@ -384,21 +324,13 @@ def batch_recommend(run: Path, users: Path, out: Path, k: int) -> None:
     recommend_to_file(run, users, out, k, _console())
 
 
-def _labels(_context: click.Context, _parameter: click.Parameter, given: tuple[str, ...]) -> dict[str, int]:
-    """``("stable=3",)`` -> ``{"stable": 3}``."""
-    pairs = [text.partition("=") for text in given]
-    if not all(label and version.isdecimal() for label, _, version in pairs):
-        raise click.BadParameter("expected LABEL=VERSION, as in stable=3")
-    return {label: int(version) for label, _, version in pairs}
-
-
 @cli.command()
 @click.argument("path", metavar="RUN_OR_DIR", type=click.Path(path_type=Path))
 @click.option("--port", type=click.IntRange(0, 65535), default=8501, show_default=True, help="REST; 0: a free one.")
 @click.option("--grpc-port", type=click.IntRange(0, 65535), default=8500, show_default=True, help="gRPC; as above.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 lets other machines in.")
 @click.option("--name", default="retrieval", show_default=True, help="Of the model, as requests name it.")
-@click.option("--label", "labels", multiple=True, callback=_labels, metavar="LABEL=VERSION", help="Repeatable.")
+@click.option("--label", "labels", multiple=True, callback=parse_labels, metavar="LABEL=VERSION", help="Repeatable.")
 @click.option("--verbose", is_flag=True, help="Say what happens to versions, on standard error.")
 def serve(path: Path, port: int, grpc_port: int, host: str, name: str, labels: dict[str, int], verbose: bool) -> None:
     """Serve the exports of a run, a base path or one version like TensorFlow Serving, for development."""

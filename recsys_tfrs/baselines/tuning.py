@@ -94,8 +94,8 @@ BASELINES: dict[str, BaselineSpec] = {
     "markov_chain": BaselineSpec(
         MarkovChain,
         MarkovChainConfig(),
-        ({"smoothing": (0.1, 1.0, 10.0, 100.0)}, {"steps": (3, 10)}),
-        ({"smoothing": (0.1, 10.0)},),
+        ({"smoothing": (0.1, 100.0, 1000.0)}, {"steps": (3, 10)}),
+        ({"smoothing": (0.1, 100.0)},),
     ),
 }
 

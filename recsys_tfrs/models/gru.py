@@ -74,6 +74,12 @@ class Config(FamilyConfig):
     max_length: int = Field(
         200, ge=1, description="Newest items of a history that are read; under `windows`, `window`."
     )
+    most_batches: int = Field(
+        128,
+        ge=0,
+        description="Under `sequences`, batches of one pass: of more data, each holds more targets than "
+        "`training.batch_size`, up to 8,192; 0: however many there are.",
+    )
     rows: int = Field(512, ge=1, description="Sequences walked through at a time under `session-parallel`.")
     window: int = Field(10, ge=1, description="Items before a target under `windows`.")
     objective: Literal["auto", "full-softmax", "cross-entropy", "bpr", "top1", "bpr-max", "top1-max", "gbce"] = Field(
@@ -100,6 +106,7 @@ class Config(FamilyConfig):
         return {
             "examples": self.examples,
             "max_length": self.max_length,
+            "most_batches": self.most_batches,
             "rows": self.rows,
             "window": self.window,
         }

@@ -31,6 +31,9 @@ from recsys_tfrs.training.pipeline import permuted
 #: Lengths up to this have a bucket each; beyond, one bucket spans lengths that differ by an eighth.
 _EXACT_LENGTHS = 8
 
+#: Most targets of a batch that grows with the data.
+LARGEST_BATCH = 8_192
+
 #: Salt that tells the order of batches from the order of rows.
 _ORDER_SALT = 1 << 20
 
@@ -328,10 +331,14 @@ def next_item_batches(
     seed: int,
     examples: Literal["sequences", "session-parallel", "windows"],
     max_length: int,
+    most_batches: int,
     rows: int,
     window: int,
 ) -> NextItemBatches:
     """Batches in the layout called `examples`; each layout takes of the other arguments what it needs.
+
+    Under ``sequences``, where batches of `batch_size` would be more than `most_batches` (0: however many), batches grow
+    with the data, up to `LARGEST_BATCH` targets.
 
     Raises:
       DataError: no sequence holds two items.
@@ -340,6 +347,9 @@ def next_item_batches(
         return session_parallel_batches(histories, batch_size=batch_size, rows=rows, seed=seed)
     if examples == "windows":
         return window_batches(histories, batch_size=batch_size, window=window, seed=seed)
+    if most_batches:
+        targets = int(np.maximum(histories.lengths - 1, 0).sum())
+        batch_size = max(batch_size, min(targets // most_batches, LARGEST_BATCH))
     return sequence_batches(histories, batch_size=batch_size, max_length=max_length, seed=seed)
 
 

@@ -15,7 +15,9 @@ from recsys_tfrs.data.histories import Histories, build_histories
 from recsys_tfrs.errors import DataError
 from recsys_tfrs.training.pieces import pieces
 from recsys_tfrs.training.sequences import (
+    LARGEST_BATCH,
     NextItemBatches,
+    next_item_batches,
     sequence_batches,
     session_parallel_batches,
     window_batches,
@@ -169,3 +171,25 @@ def test_a_window_holds_the_items_right_before_its_target() -> None:
 def test_sequences_of_one_item_alone_are_refused(make: Callable[..., NextItemBatches]) -> None:
     with pytest.raises(DataError, match="None of the 3 sequences to train on holds two items"):
         make(histories_of([1, 1, 1]))
+
+
+@pytest.mark.parametrize(
+    ("most_batches", "expected"),
+    [(0, 600), (1_000, 600), (100, 600), (50, 1_200), (30, 2_000), (2, LARGEST_BATCH)],
+)
+def test_batches_grow_with_the_data(most_batches: int, expected: int) -> None:
+    """60,000 targets in sequences of 101 items: 6 to 81 rows of 100."""
+    data = interactions_of(np.repeat(np.arange(1, 601), 101), np.tile(np.arange(1, 102), 600), 600, 101)
+    batches = next_item_batches(
+        build_histories(data, np.arange(len(data))),
+        batch_size=600,
+        seed=1,
+        examples="sequences",
+        max_length=200,
+        most_batches=most_batches,
+        rows=1,
+        window=1,
+    )
+    assert batches.examples_per_epoch == 60_000
+    assert expected * 0.9 <= batches.queries_per_batch <= expected
+    assert batches.steps_per_epoch == -(-60_000 // batches.queries_per_batch)

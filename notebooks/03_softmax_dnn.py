@@ -45,7 +45,7 @@ config = build(
         {
             "family": "softmax",
             "data": {"dataset": DATASET},
-            "model": {"dim": 64, "hidden": [128], "hide": "any"},
+            "model": {"dim": 64, "hidden": [128], "hide": "any", "members": 1},
             "training": {"epochs": EPOCHS, "patience": 3},
         }
     ],

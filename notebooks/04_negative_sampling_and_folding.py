@@ -47,7 +47,7 @@ settings = {
     "family": "softmax",
     "data": {"dataset": DATASET},
     "split": {"method": "random"},
-    "model": {"dim": 32, "hidden": [], "hide": "any", "num_negatives": NEGATIVES},
+    "model": {"dim": 32, "hidden": [], "hide": "any", "members": 1, "num_negatives": NEGATIVES},
     "training": {"batch_size": 2_000},
 }
 prepared = prepare(build(family_config("softmax"), [settings]))

@@ -8,10 +8,8 @@ neural networks for YouTube recommendations, RecSys 2016 (softmax over the corpu
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, TypeVar
 
 import tensorflow as tf
-from pydantic import Field
 
 from recsys_tfrs.features.encoded import EncodedData
 from recsys_tfrs.layers.candidate import CandidateTower
@@ -20,8 +18,9 @@ from recsys_tfrs.layers.embedding import SummedFeatures
 from recsys_tfrs.layers.history import WeightedHistory
 from recsys_tfrs.layers.members import CandidateMembers, Members
 from recsys_tfrs.layers.mlp import ResidualMLP
-from recsys_tfrs.models.family import FamilyConfig
+from recsys_tfrs.models.history_config import HistoryConfig
 from recsys_tfrs.models.retriever import Retriever
+from recsys_tfrs.models.traced import traced_once
 from recsys_tfrs.objectives.hiding import Hidden, ages_when_asked, hide_any, hide_around, hide_newest
 from recsys_tfrs.objectives.negative_sampling import NegativeSampling
 from recsys_tfrs.objectives.sampled import SampledSoftmax
@@ -37,78 +36,6 @@ LARGEST_FULL_SOFTMAX_IN_CONTEXT = 5_000
 
 #: Between the seeds of two members; large and odd, so that no member gets what another one had in a step nearby.
 _MEMBER_STRIDE = 1_000_003
-
-#: Items hidden from the query in training, see `HistoryConfig.hide`.
-Hide = Literal["any", "newest", "around"]
-
-ConfigT = TypeVar("ConfigT", bound="HistoryConfig")
-
-
-class HistoryConfig(FamilyConfig):
-    """Settings of every family that asks with a history."""
-
-    dim: int = Field(128, ge=1, description="Size of query and candidate vectors of a member.")
-    members: int = Field(
-        1,
-        ge=1,
-        description="Pairs of towers trained side by side, each from initial weights and with hidden items of its own; "
-        "scores are the mean of theirs, vectors theirs laid end to end.",
-    )
-    normalize: bool = Field(True, description="Vectors of length 1, so that scores are cosines.")
-    temperature: float = Field(0.2, gt=0, description="Scores are divided by this before the softmax.")
-    initial_scale: float = Field(0.02, gt=0, description="Standard deviation of the initial embeddings.")
-    hide: Literal["auto", "any", "newest", "around"] = Field(
-        "auto",
-        description="Items hidden from the query in training: any of a user's; his newest, which makes the model "
-        "attend to what came last; or any, with those weighing most, seen and predicted, that lie around a moment "
-        "drawn from his history; auto: two of them are tried and validation decides.",
-    )
-    hide_rate: float = Field(0.6, ge=0, lt=1, description="Share of a history hidden under `any` and `around`.")
-    around_boost: float = Field(5.0, ge=0, description="Extra weight in the query of the item nearest to that moment.")
-    around_items: float = Field(
-        5.0, gt=0, description="Items over which that extra weight, and that of targets, falls to a third."
-    )
-    around_floor: float = Field(
-        0.2, ge=0, description="Weight of the targets farthest from that moment, the nearest weighing 1 more."
-    )
-    newest_share: float = Field(0.5, ge=0, le=1, description="Share of rows under `newest` whose end is hidden.")
-    newest_hide_rate: float = Field(0.3, ge=0, lt=1, description="Share hidden of what comes before that end.")
-    newest_horizon: float = Field(10.0, gt=0, description="Items after which a target counts a third, under `newest`.")
-    recency_boost: float = Field(
-        20.0, ge=0, description="Extra weight of the newest item of a history, under `newest`."
-    )
-    recency_items: float = Field(5.0, gt=0, description="Items over which that extra weight falls to a third.")
-    rating_weight: float = Field(
-        0.34,
-        ge=0,
-        description="History items weigh exp(this x (rating - user's mean) / standard deviation of ratings).",
-    )
-    target_rating_weight: float = Field(0.22, ge=0, description="The same for the items to predict.")
-    empty_history: float = Field(0.05, ge=0, lt=1, description="Share of rows trained as if there were no history.")
-    context_dropout: float = Field(
-        0.1, ge=0, lt=1, description="Share of interactions trained as if nothing were known of the moment of asking."
-    )
-    objective: str = Field(
-        "auto",
-        pattern="^(auto|full-softmax|in-batch)$",
-        description="Negatives: the whole catalogue, or the batch's items; auto goes by the catalogue's size.",
-    )
-    mask_positives: bool = Field(
-        False, description="Under the full softmax, leave a user's other items out of the softmax of each of them."
-    )
-    log_q: bool = Field(True, description="Correct in-batch negatives for how often items are drawn.")
-
-    @property
-    def _ways(self) -> tuple[Hide, ...]:
-        """What `hide` = ``auto`` tries, where times are known."""
-        return ("any", "newest")
-
-    def variants(self: ConfigT, has_times: bool) -> dict[str, ConfigT]:
-        """The settings that validation chooses from, by name; one unless `hide` is left to it."""
-        if self.hide != "auto":
-            return {self.hide: self}
-        ways: tuple[Hide, ...] = self._ways if has_times else ("any",)
-        return {way: self.model_copy(update={"hide": way}) for way in ways}
 
 
 class HistoryTower(tf.keras.layers.Layer):
@@ -221,10 +148,8 @@ class HistoryModel(Retriever):
         self.query_tower = Members(query_towers, "query_tower")
         self.candidate_tower = CandidateMembers(candidate_towers, "candidate_tower")
         self._catalogue = self.candidate_tower.matrices(data.item_table)
-        largest = LARGEST_FULL_SOFTMAX_IN_CONTEXT if data.context_table else LARGEST_FULL_SOFTMAX
-        self.scores_catalogue = config.objective == "full-softmax" or (
-            config.objective == "auto" and data.num_items <= largest
-        )
+        self.scores_catalogue = scores_catalogue(config, data)
+        self.score_matrices = len(query_towers)
         self._task = FullSoftmax(config.mask_positives) if self.scores_catalogue else self._negative_sampling()
         self.create_weights()
 
@@ -293,14 +218,11 @@ class HistoryModel(Retriever):
             rows = tf.fill(tf.shape(users), tf.constant(-1, tf.int64))
         return self._traced_query_vectors(users, history, ratings, rows)
 
-    # One signature for every batch: traced once in the life of a model.
-    @tf.function(
-        input_signature=[
-            tf.TensorSpec([None], tf.int32),
-            tf.RaggedTensorSpec([None, None], tf.int32, ragged_rank=1),
-            tf.RaggedTensorSpec([None, None], tf.float32, ragged_rank=1),
-            tf.TensorSpec([None], tf.int64),
-        ]
+    @traced_once(
+        tf.TensorSpec([None], tf.int32),
+        tf.RaggedTensorSpec([None, None], tf.int32, ragged_rank=1),
+        tf.RaggedTensorSpec([None, None], tf.float32, ragged_rank=1),
+        tf.TensorSpec([None], tf.int64),
     )
     def _traced_query_vectors(
         self, users: tf.Tensor, history: tf.RaggedTensor, ratings: tf.RaggedTensor, rows: tf.Tensor
@@ -376,6 +298,12 @@ class HistoryModel(Retriever):
     def _target_weights(self, positives: tf.RaggedTensor, weights: tf.Tensor) -> tf.Tensor:
         """``[num_positives]`` weights in the loss, from how much each interaction counts by itself."""
         return weights
+
+
+def scores_catalogue(config: HistoryConfig, data: EncodedData) -> bool:
+    """Whether a training step scores the whole catalogue."""
+    largest = LARGEST_FULL_SOFTMAX_IN_CONTEXT if data.context_table else LARGEST_FULL_SOFTMAX
+    return config.objective == "full-softmax" or (config.objective == "auto" and data.num_items <= largest)
 
 
 def member_seeds(seed: int, members: int) -> list[int]:

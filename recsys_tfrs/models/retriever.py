@@ -23,11 +23,13 @@ class Retriever(tfrs.Model):
       users, items, context: preprocessing layers, adapted on training rows.
       query_tower, candidate_tower: layers that take the output of `users` and of `items`; set by the subclass.
       scores_catalogue: whether a training step scores the whole catalogue, which costs memory.
+      score_matrices: how many times it does.
     """
 
     query_tower: tf.keras.layers.Layer
     candidate_tower: tf.keras.layers.Layer
     scores_catalogue = False
+    score_matrices = 1
 
     def __init__(self, data: EncodedData, name: str) -> None:
         super().__init__(name=name)

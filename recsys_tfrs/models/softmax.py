@@ -21,23 +21,33 @@ from recsys_tfrs.features.config import FeaturesConfig
 from recsys_tfrs.features.encoded import EncodedData, encode
 from recsys_tfrs.layers.dropout import keep_mask
 from recsys_tfrs.layers.embedding import SummedFeatures
+from recsys_tfrs.models.history_config import Hide, HistoryConfig
 from recsys_tfrs.models.history_model import (
-    Hide,
-    HistoryConfig,
     HistoryModel,
     HistoryTower,
     candidate_towers,
     member_seeds,
+    scores_catalogue,
 )
 from recsys_tfrs.objectives.negative_sampling import NegativeSampling
 from recsys_tfrs.objectives.sampled import LossName, make_loss
 from recsys_tfrs.objectives.stream_samplers import SamplerName, make_sampler
 from recsys_tfrs.schema import UNKNOWN, USER_ID
 
+#: Members of `members` = 0, where a training step scores the whole catalogue.
+_MEMBERS = 4
+
 
 class Config(HistoryConfig):
     """Settings of the softmax DNN."""
 
+    members: int = Field(
+        0,
+        ge=0,
+        description="Networks trained side by side, each from initial weights and with hidden items of its own; scores "
+        f"are the mean of theirs, vectors theirs laid end to end; 0: {_MEMBERS} where a training step scores the whole "
+        "catalogue, 1 where the catalogue is too large for that.",
+    )
     hidden: list[int] = Field([256], description="Hidden layers of psi; none: psi is linear.")
     objective: Literal[
         "auto", "full-softmax", "in-batch", "sampled-softmax", "bpr", "warp", "gbce", "positives-only"
@@ -101,7 +111,7 @@ class SoftmaxModel(HistoryModel):
     _config: Config
 
     def __init__(self, config: Config, data: EncodedData, seed: int) -> None:
-        seeds = member_seeds(seed, config.members)
+        seeds = member_seeds(seed, config.members or (_MEMBERS if scores_catalogue(config, data) else 1))
         queries = [Psi(config, data, seed) for seed in seeds]
         super().__init__(config, data, queries, candidate_towers(config, data, seeds), name="softmax")
 

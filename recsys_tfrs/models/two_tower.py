@@ -16,7 +16,8 @@ from recsys_tfrs.features.config import FeaturesConfig
 from recsys_tfrs.features.encoded import EncodedData, encode
 from recsys_tfrs.layers.dropout import keep_mask
 from recsys_tfrs.layers.embedding import SummedFeatures
-from recsys_tfrs.models.history_model import HistoryConfig, HistoryModel, HistoryTower, candidate_towers, member_seeds
+from recsys_tfrs.models.history_config import HistoryConfig
+from recsys_tfrs.models.history_model import HistoryModel, HistoryTower, candidate_towers, member_seeds
 from recsys_tfrs.schema import USER_ID
 
 

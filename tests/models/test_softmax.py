@@ -22,7 +22,7 @@ from recsys_tfrs.training.pipeline import user_batches
 
 class TestContract(ModelContract):
     family: ClassVar[str] = "softmax"
-    small: ClassVar[Way] = {"dim": 8, "hidden": []}  # hidden layers have no gradient at the first step
+    small: ClassVar[Way] = {"dim": 8, "hidden": [], "members": 1}  # hidden layers have no gradient at the first step
     ways: ClassVar[list[Way]] = [
         {"hide": "any", "objective": "full-softmax"},
         {"hide": "newest", "objective": "in-batch"},
@@ -35,7 +35,7 @@ class TestContract(ModelContract):
 
 def built(**settings: object) -> SoftmaxModel:
     data = random_interactions(12, 9, 40)
-    config = Config(**{"dim": 4, "hide": "any", "hidden": [], **settings})
+    config = Config(**{"dim": 4, "hide": "any", "hidden": [], "members": 1, **settings})
     return softmax.build(config, FeaturesConfig(min_frequency=1), data, all_rows(data), seed=1)
 
 
@@ -91,7 +91,9 @@ def test_a_group_known_by_a_column_alone_is_served_from_the_first_request() -> N
     items = 2 * rng.integers(0, 10, len(users)) + 1 + (users % 2 == 0)
     data = interactions_of(users, items, 102, 20, features=True)
     histories = all_rows(data)  # users 101 and 102 have no interactions
-    model = softmax.build(Config(dim=8, hide="any"), FeaturesConfig(user_columns=[USER_GENDER]), data, histories, 1)
+    model = softmax.build(
+        Config(dim=8, hide="any", members=1), FeaturesConfig(user_columns=[USER_GENDER]), data, histories, 1
+    )
     model.compile(optimizer=tf.keras.optimizers.Adam(0.02))
     batches = user_batches(histories, batch_size=100, seed=1)
     model.fit(batches.dataset(), steps_per_epoch=batches.steps_per_epoch, epochs=30, verbose=0)
@@ -142,7 +144,7 @@ class TestSampledLosses:
         data = interactions_of(np.array([1, 2]), np.array([3, 5]), 2, 9)
         losses = []
         for settings in ({"objective": "sampled-softmax", "sampler": "uniform"}, {"objective": "full-softmax"}):
-            config = Config(**{"dim": 4, "hidden": [], "hide": "any", "num_negatives": 9, **settings})
+            config = Config(**{"dim": 4, "hidden": [], "hide": "any", "members": 1, "num_negatives": 9, **settings})
             model = softmax.build(config, FeaturesConfig(), data, all_rows(data), seed=1)
             batch = next(iter(user_batches(all_rows(data), batch_size=2, seed=1).dataset()))
             losses.append(float(model.compute_loss(batch)))
@@ -154,7 +156,7 @@ class TestSampledLosses:
 
 
 def learnt(board: Interactions, **settings: object) -> SoftmaxModel:
-    config = Config(**{"dim": 16, "hidden": [], "hide": "any", "target_rating_weight": 0.0, **settings})
+    config = Config(**{"dim": 16, "hidden": [], "hide": "any", "members": 1, "target_rating_weight": 0.0, **settings})
     model = softmax.build(config, FeaturesConfig(), board, all_rows(board), seed=1)
     model.compile(optimizer=tf.keras.optimizers.Adam(0.03))
     batches = user_batches(all_rows(board), batch_size=100, seed=1)
@@ -181,3 +183,9 @@ class TestMembers:
         np.testing.assert_allclose(scores, expected, rtol=1e-4, atol=1e-6)
         assert not np.allclose(catalogue[0], catalogue[1], atol=1e-3)
         np.testing.assert_allclose(np.linalg.norm(candidates[1:], axis=1), 1.0, rtol=1e-5)
+
+    @pytest.mark.parametrize(("settings", "number"), [({}, 4), ({"objective": "in-batch"}, 1), ({"members": 3}, 3)])
+    def test_there_are_several_where_the_catalogue_is_scored(self, settings: dict[str, object], number: int) -> None:
+        model = built(**{"members": 0, "dim": 2, **settings})
+        assert len(model.query_tower.towers) == model.score_matrices == number
+        assert model.candidate_vectors().shape == (10, 2 * number)

@@ -23,7 +23,7 @@ def test_the_model_is_that_of_the_rows_it_was_fitted_on(
     settings = {
         "family": "softmax",
         "data": {"dataset": "simulated-tiny", "num_rows": 1_500},
-        "model": {"dim": 4, "hidden": [4], "hide": "any"},
+        "model": {"dim": 4, "hidden": [4], "hide": "any", "members": 1},
         "training": {"refit": refit},
     }
     prepared = prepare(build(family_config("softmax"), [settings]))

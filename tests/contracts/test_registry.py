@@ -96,6 +96,7 @@ def test_every_model_file_is_a_registered_family() -> None:
         "history_config",
         "history_model",
         "ranker",
+        "explanation",
     } == {
         *FAMILIES.values(),
         *RANKERS.values(),

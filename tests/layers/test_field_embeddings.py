@@ -1,0 +1,62 @@
+"""Fields -> vectors and first-order weights, against lookups written out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from recsys_tfrs.features.fields import IDS, VALUES, FieldLayout
+from recsys_tfrs.layers.field_embeddings import FieldEmbeddings
+
+LAYOUT = FieldLayout(single={"a": 3, "b": 4}, several={"words": 5}, dense={"size": 1, "when": 2})
+
+
+@pytest.fixture
+def layer() -> FieldEmbeddings:
+    made = FieldEmbeddings(LAYOUT, 2, scale=0.1, seed=1)
+    rows = np.arange(15 * 3, dtype=np.float32).reshape(15, 3)  # 3 + 4 + 5 + 1 + 2 rows: two numbers and a weight
+    made.table.assign(rows)
+    return made
+
+
+def test_each_field_has_the_rows_of_its_own(layer: FieldEmbeddings) -> None:
+    encoded = {
+        IDS: tf.constant([[2, 1]]),
+        "words": tf.constant([[4, 1, 0, 0]]),
+        VALUES: tf.constant([[2.0, 1.0, -1.0]]),
+    }
+    fields = layer(encoded)
+    table = np.arange(45.0).reshape(15, 3)
+    expected = np.stack(
+        [
+            table[2],  # a = 2
+            table[3 + 1],  # b = 1
+            (table[7 + 4] + table[7 + 1]) / 2,  # the mean of two words, padding left out
+            2.0 * table[12],
+            1.0 * table[13] - 1.0 * table[14],
+        ]
+    )
+    np.testing.assert_allclose(fields.vectors[0], expected[:, :2])
+    np.testing.assert_allclose(fields.weights[0], expected[:, 2])
+
+
+def test_a_field_without_any_value_says_nothing(layer: FieldEmbeddings) -> None:
+    encoded = {IDS: tf.constant([[1, 1]]), "words": tf.zeros([1, 4], tf.int32), VALUES: tf.zeros([1, 3])}
+    fields = layer(encoded)
+    np.testing.assert_array_equal(fields.vectors[0, 2:], np.zeros((3, 2)))
+    np.testing.assert_array_equal(fields.weights[0, 2:], np.zeros(3))
+
+
+def test_what_is_missing_starts_at_nothing_and_weights_do_too() -> None:
+    made = FieldEmbeddings(LAYOUT, 2, scale=0.1, seed=1).table.numpy()
+    assert not made[[0, 3, 7]].any()
+    assert not made[:, 2].any()
+    assert made[[1, 2, 4, 5, 6, 8, 9, 10, 11, 12, 13, 14], :2].all()
+
+
+def test_first_order_alone_has_no_vectors() -> None:
+    layer = FieldEmbeddings(LAYOUT, 0, scale=0.1, seed=1)
+    encoded = {IDS: tf.constant([[1, 1]]), "words": tf.ones([1, 2], tf.int32), VALUES: tf.ones([1, 3])}
+    assert layer(encoded).vectors.shape == (1, 5, 0)
+    assert layer.table.shape == (15, 1)

@@ -62,19 +62,18 @@ def to_examples(block: Block, columns: ExampleColumns) -> Examples:
     Raises:
       DataError: a label, a weight or a number cannot be used; the message says where it stands.
     """
-    label = block.place(0).rpartition(",")[0] or block.place(0)
     made = {}
     for name, kind in columns.kinds.items():
         if kind is Kind.NUMERIC:
             values: NDArray[np.generic] = _numbers(block, name)
         else:
-            values = _values(label, block, name, kind)
+            values = _values(block, name, kind)
         made[name] = FeatureColumn(name, kind, values)
     groups: NDArray[np.object_] | None = None
     if columns.group is not None:
         # A field of several values, or of a number, is no name of a group.
         kept = columns.kinds.get(columns.group) is Kind.CATEGORICAL
-        named = made[columns.group].values if kept else _values(label, block, columns.group, Kind.CATEGORICAL)
+        named = made[columns.group].values if kept else _values(block, columns.group, Kind.CATEGORICAL)
         groups = named.astype(object, copy=False)
     return Examples(
         columns=made,
@@ -90,18 +89,34 @@ def times(block: Block, name: str) -> NDArray[np.float64]:
     Raises:
       DataError: a time is missing, or cannot be read.
     """
-    label = block.place(0).rpartition(",")[0]
-    seconds = _values(label, block, name, Kind.TIMESTAMP).astype(np.float64)
+    seconds = _values(block, name, Kind.TIMESTAMP).astype(np.float64)
     _refuse(block, np.isnan(seconds), name, "the time is missing, by which rows are split: fill it in")
     return seconds
 
 
-def _values(label: str, block: Block, name: str, kind: Kind) -> NDArray[np.generic]:
-    rows = ContextRows(label, {name: kind})
+def _values(block: Block, name: str, kind: Kind) -> NDArray[np.generic]:
+    column = block.table.column(name)
     try:
-        rows.append({name: block.table.column(name)})
-    except pa.ArrowInvalid as error:
-        raise DataError(f"{label}, column {name!r} cannot be read as {kind.value}: {error}.") from None
+        return _parsed(column, name, kind)
+    except (DataError, pa.ArrowInvalid):
+        # The first row at which the column, read up to it, cannot be read.
+        good, bad = 0, len(column)
+        while bad - good > 1:
+            middle = (good + bad) // 2
+            try:
+                _parsed(column.slice(0, middle), name, kind)
+                good = middle
+            except (DataError, pa.ArrowInvalid):
+                bad = middle
+        raise DataError(
+            f"{block.place(bad - 1)}, column {name!r}: {column[bad - 1].as_py()!r} cannot be read as {kind.value}: "
+            "correct it, or declare another kind for the column."
+        ) from None
+
+
+def _parsed(column: pa.ChunkedArray, name: str, kind: Kind) -> NDArray[np.generic]:
+    rows = ContextRows("", {name: kind})
+    rows.append({name: column})
     return rows.finish()[name][1]
 
 

@@ -217,7 +217,7 @@ def test_several_labels_may_leave_each_other_unknown(tmp_path: Path) -> None:
         ("1,u,1,1,a,1,-1,1", {"weight": "w"}, r"line 6, column 'w': the weight is missing, negative"),
         ("1,u,1,1,a,1,,1", {"weight": "w"}, r"line 6, column 'w': the weight is missing"),
         ("1,u,1,1,a,1,1,", {"timestamp": "ts"}, r"line 6, column 'ts': the time is missing"),
-        ("1,u,1,1,a,1,1,today", {"timestamp": "ts"}, r"column 'ts' cannot be read as timestamp"),
+        ("1,u,1,1,a,1,1,today", {"timestamp": "ts"}, r"line 6, column 'ts': 'today' cannot be read as timestamp"),
         ("1,u,1", {}, r"line 6: expected 8 columns, found 3 in '1,u,1'"),
         ("1,u\udcff,1,1,a,1,1,1", {}, r"line 6: not UTF-8"),
     ],

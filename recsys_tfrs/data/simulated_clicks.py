@@ -71,7 +71,7 @@ class ClicksConfig:
     )
     popularity_exponent: float = 0.7
     first_order: float = 0.3
-    second_order: float = 0.3
+    second_order: float = 0.2
     sign: float = 0.6
     three_way: float = 1.0
     bias: float = -1.0

@@ -67,8 +67,8 @@ def encode_pairs(
       layer: made of `pair_encoders`.
       pairs: to encode; row -1 stands for a moment of which nothing is known.
       known: what each user is known to have done.
-      in_order: of the rows that are among `known`, only what came before them is their history; otherwise all but
-        the row itself.
+      in_order: of pairs in the circumstances of a row that is among `known`, only what came before it is their
+        history; otherwise all but that row.
     """
     sides = {"user": pairs.users, "item": pairs.items, "context": pairs.rows + 1}
     columns: dict[str, NDArray[Any]] = {}
@@ -111,7 +111,8 @@ def _histories(
     place_of = np.full(int(max(known.rows.max(initial=-1), pairs.rows.max(initial=-1))) + 1, -1, np.int64)
     place_of[known.rows] = np.arange(len(known.rows))
     own = np.where(pairs.rows >= 0, place_of[pairs.rows], -1)
-    is_known = (own >= 0) & (known.items[np.maximum(own, 0)] == pairs.items) if len(known.items) else own >= 0
+    # Of items drawn beside an interaction, too: or the history would tell which of them it was.
+    is_known = own >= 0
     if in_order:
         end = np.where(is_known, own, end)
     place = end[:, None] - 1 - np.arange(width)[None, :]

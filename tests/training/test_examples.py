@@ -28,7 +28,7 @@ def test_an_epoch_visits_every_row_once_in_an_order_of_its_own() -> None:
     assert batches.steps_per_epoch == 3
     epochs = ids_of(batches, 6)
     assert [len(batch) for batch in epochs] == [10, 10, 5, 10, 10, 5]
-    first, second = sum(epochs[:3], []), sum(epochs[3:], [])
+    first, second = (list(itertools.chain(*epochs[half : half + 3])) for half in (0, 3))
     assert sorted(first) == sorted(second) == list(range(25))
     assert first != second
     assert first != list(range(25))
@@ -45,7 +45,7 @@ def test_many_rows_are_read_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_SHUFFLED_ROWS", 12)
     batches = ExampleBatches(rows(50), 8, 1)
     steps = batches.steps_per_epoch
-    epoch = sum(ids_of(batches, steps), [])
+    epoch = list(itertools.chain(*ids_of(batches, steps)))
     assert sorted(epoch) == list(range(50))
     for stretch in (epoch[:12], epoch[12:24]):  # made of three whole blocks each
         assert len({row // 4 for row in stretch}) <= 4

@@ -72,7 +72,7 @@ def write_comparison(out: Path, title: str, systems: list[System], oracle: dict[
         lines += ["", f"Best reachable, from the truth behind this simulated data: {METRIC} {oracle[METRIC]:.4f}."]
     lines += [
         "",
-        _LEGEND,
+        _LEGEND + (f" {_RATINGS_LEGEND}" if with_ratings else ""),
         "",
         f"![every system's {METRIC}, recall by popularity and cost, baselines in grey]({_PICTURE})",
         "",
@@ -111,6 +111,10 @@ _LEGEND = (
     "time of one user's ten items from scratch, all items scored in Python; index p50: median of one search of the "
     "model's index. Intervals and p come from users drawn anew and say nothing about other training seeds; of "
     "twenty p values of equal systems, one is below 0.05 by luck."
+)
+_RATINGS_LEGEND = (
+    "Systems that have an RMSE rank by the rating they predict: they are trained to tell what people like of what they "
+    "chose, not what they choose, so their lists are often worse than popularity."
 )
 
 

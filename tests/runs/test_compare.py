@@ -128,6 +128,7 @@ def test_the_table_has_every_figure_of_models_and_baselines(tmp_path: Path) -> N
     assert facts["biased_mf"]["is_baseline"]
     assert not facts["a (mf)"]["is_baseline"]
     assert any(line.startswith("Best reachable") for line in lines)
+    assert any("rank by the rating they predict" in line for line in lines)
 
 
 def test_any_two_rows_are_compared_in_both_kinds_of_figures(tmp_path: Path) -> None:

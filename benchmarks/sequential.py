@@ -1,6 +1,6 @@
 """Sequential retrieval: accuracy on sessions and on users, events per second in training, one step of a live session.
 
-    python benchmarks/sequential.py [--sessions FOLDER] [--data-dir FOLDER] [--only speed] [--note TEXT]
+    python benchmarks/sequential.py [--sessions FOLDER] [--data-dir FOLDER] [--movietweetings FOLDER] [--only PART]
 
 FOLDER of sessions holds ``train_sessions.txt`` and ``test_cases.txt`` (also ``.gz``), as docs/data.md describes it;
 that of --data-dir is MovieLens 100K. Models are trained by the command line with the settings of configs/gru/; nothing
@@ -19,19 +19,25 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from record import Figures, commit, judged, machine, table, today
+from rich.console import Console
 
 from recsys_tfrs import runtime
+from recsys_tfrs.config import build
 from recsys_tfrs.data.histories import build_histories
 from recsys_tfrs.data.interactions import Interactions
 from recsys_tfrs.data.sessions import split_interactions
 from recsys_tfrs.data.sources import DataRequest, load
 from recsys_tfrs.features.config import FeaturesConfig
 from recsys_tfrs.models import gru
+from recsys_tfrs.runs.config import family_config
+from recsys_tfrs.runs.fitting import validator
+from recsys_tfrs.runs.prepared import prepare
 from recsys_tfrs.training.config import TrainingConfig
-from recsys_tfrs.training.fit import make_optimizer
+from recsys_tfrs.training.fit import Phase, fit, make_optimizer
 from recsys_tfrs.training.sequences import next_item_batches
 
 tf = runtime.import_tensorflow()
@@ -123,7 +129,7 @@ def speed(interactions: Interactions, rows: np.ndarray, batch_size: int, setting
     events = batches.examples_per_epoch / batches.steps_per_epoch
     scored = float(interactions.num_items)
     if not model.scores_catalogue:  # at most: an item that comes twice is scored once
-        scored = min(scored, config.num_samples + events)
+        scored = min(scored, config.num_samples + (events if config.batch_negatives else 1))
     width = config.dim
     recurrence = sum(2 * units * 3 * units for units in config.units) + 2 * width * 3 * config.units[0]
     operations = 3 * (recurrence + 2 * config.units[-1] * width + 2 * width * scored)  # forward, and twice backward
@@ -160,12 +166,64 @@ def speed_of_users(lasts: float) -> Figures:
     names = [np.array(["", *map(str, range(1, count + 1))], dtype=object) for count in (6_000, 3_400)]
     data = Interactions("long-sequences", users, items, None, np.arange(len(users)), *names)
     base = {"dim": 128, "units": [256]}
-    return {
-        "full softmax": speed(data, np.arange(len(users)), 8_192, {**base, "objective": "full-softmax"}, lasts),
-        "1,024 samples": speed(
-            data, np.arange(len(users)), 8_192, {**base, "objective": "cross-entropy", "num_samples": 1_024}, lasts
-        ),
+    sampled = {**base, "objective": "cross-entropy"}
+    ways: Figures = {
+        "full softmax": {**base, "objective": "full-softmax"},
+        "1,024 samples and the batch's targets": {**sampled, "num_samples": 1_024},
+        "1,024 samples alone": {**sampled, "num_samples": 1_024, "batch_negatives": False},
+        "512 samples alone": {**sampled, "num_samples": 512, "batch_negatives": False},
     }
+    return {name: speed(data, np.arange(len(users)), 8_192, way, lasts) for name, way in ways.items()}
+
+
+#: Settings under which each loss is compared. Ranking losses compare scores themselves, not cosines, and as the papers
+#: have them, they are not corrected for how likely an item was drawn.
+_OF_RANKING = {"normalize": False, "temperature": 1.0, "log_q": False, "num_samples": 512}
+_LOSSES: dict[str, Figures] = {
+    "full-softmax": {},
+    "cross-entropy": {"num_samples": 512},
+    "cross-entropy, drawn alone": {"objective": "cross-entropy", "num_samples": 512, "batch_negatives": False},
+    "bpr": _OF_RANKING,
+    "top1": _OF_RANKING,
+    "bpr-max": {**_OF_RANKING, "score_penalty": 0.1},
+    "top1-max": _OF_RANKING,
+    "gbce": {**_OF_RANKING, "log_q": True},
+}
+
+
+def losses(folder: Path, names: list[str], epochs: int = 6) -> Figures:
+    """Validation of every loss on MovieLens 100K, at the best of a few epochs."""
+    found: Figures = {}
+    console = Console(quiet=True)
+    for name in names:
+        layers = [
+            {"family": "gru", "data": {"dataset": "movielens-100k", "data_dir": str(folder)}},
+            {"split": {"method": "leave-last-out"}, "model": {"objective": name, **_LOSSES[name]}},
+            {"training": {"epochs": epochs, "metric": "ndcg@10"}},
+        ]
+        prepared = prepare(build(family_config("gru"), layers))
+        model = prepared.build_model(prepared.selection_train)
+        seen: list[dict[str, float]] = []
+        measured = validator(prepared, model)
+
+        def look(seen: list[dict[str, float]] = seen, measured: Callable[[], Any] = measured) -> dict[str, float]:
+            seen.append(measured())
+            return seen[-1]
+
+        started = time.perf_counter()
+        with tempfile.TemporaryDirectory() as place:
+            phase = Phase("selection", epochs, look)
+            batches = prepared.batches(prepared.selection_train)
+            fit(model, batches, phase, prepared.config.training, Path(place), console)
+        best = max(seen, key=lambda one: one["ndcg@10"])
+        found[name] = {
+            "settings": _LOSSES[name],
+            "seconds": time.perf_counter() - started,
+            "epoch": 1 + seen.index(best),
+            "metrics": {metric: float(best[metric]) for metric in _METRICS},
+        }
+        print(name, found[name], flush=True)
+    return found
 
 
 def lines(figures: Figures, environment: Figures, note: str) -> list[str]:
@@ -181,15 +239,21 @@ def lines(figures: Figures, environment: Figures, note: str) -> list[str]:
     for name, title, bars in (
         ("sessions", "sessions, recall@20 / mrr@20", (0.712, 0.312)),
         ("movielens-100k", "MovieLens 100K, last item, hit@10 / ndcg@10", (None, 0.100)),
+        ("movietweetings", "MovieTweetings 5-core, last item, hit@10 / ndcg@10", (None, None)),
     ):
         if name in figures:
             found = figures[name]
             of_sessions = name == "sessions"
             values = found["next_item"]["expected"] if of_sessions else found["metrics"]
             first, second = ("recall@20", "mrr@20") if of_sessions else ("hit@10", "ndcg@10")
+            of_these = ("hit@20", "mrr@20") if of_sessions else (first, second)
             verdicts = [judged(values[m], bar) for m, bar in zip((first, second), bars, strict=True) if bar]
             bar = " / ".join("-" if b is None else f"{b:.3f}" for b in bars)
             rows.append([title, f"{values[first]:.4f} / {values[second]:.4f}", bar, " / ".join(verdicts)])
+            rows += [
+                [f"{title.split(',')[0]}: {name}", f"{of[of_these[0]]:.4f} / {of[of_these[1]]:.4f}", "", ""]
+                for name, of in found["baselines"].items()
+            ]
             rows.append([f"{title.split(',')[0]}: minutes in all", f"{found['seconds'] / 60:.1f}", "", ""])
             rows.append(
                 [
@@ -200,6 +264,13 @@ def lines(figures: Figures, environment: Figures, note: str) -> list[str]:
                 ]
             )
     made += [*table(["what", "measured", "bar", ""], rows), ""] if rows else []
+    if "losses" in figures:
+        made += ["## Losses", "", "MovieLens 100K, last item but one of everybody, best of six epochs.", ""]
+        rows = [
+            [name, *(f"{one['metrics'][metric]:.4f}" for metric in _METRICS), str(one["epoch"])]
+            for name, one in figures["losses"].items()
+        ]
+        made += [*table(["loss", *_METRICS, "epoch"], rows), ""]
     if "speed" in figures:
         found = figures["speed"]
         made += ["## Speed of training", ""]
@@ -208,10 +279,12 @@ def lines(figures: Figures, environment: Figures, note: str) -> list[str]:
             "bfloat16.",
             "",
         ]
+        bars = {("sessions", "session-parallel"): 20_000, ("users", "1,024 samples alone"): 25_000}
         rows = [
             [
                 f"{group}: {name}",
                 f"{one['events_per_second']:,.0f}",
+                f"{bars[group, name]:,}" if (group, name) in bars else "",
                 f"{one['operations_per_event'] / 1e6:.1f}",
                 f"{one['of_them_output']:.0%}",
                 f"{one['gflops']:.0f}",
@@ -220,7 +293,9 @@ def lines(figures: Figures, environment: Figures, note: str) -> list[str]:
             for group in ("sessions", "users")
             for name, one in found.get(group, {}).items()
         ]
-        made += table(["layout", "events/s", "Mflop per event", "output layer", "GFLOP/s", "of float32 rate"], rows)
+        made += table(
+            ["layout", "events/s", "bar", "Mflop per event", "output layer", "GFLOP/s", "of float32 rate"], rows
+        )
     return [*made, ""]
 
 
@@ -229,7 +304,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sessions", type=Path, help="folder of prepared sessions")
     parser.add_argument("--data-dir", type=Path, help="MovieLens 100K")
-    parser.add_argument("--only", choices=["sessions", "movielens-100k", "speed"], help="a single part")
+    parser.add_argument(
+        "--only", choices=["sessions", "movielens-100k", "movietweetings", "losses", "speed"], help="a single part"
+    )
+    parser.add_argument("--movietweetings", type=Path, help="folder of MovieTweetings")
+    parser.add_argument("--losses", nargs="+", choices=_LOSSES, default=list(_LOSSES), help="which losses to compare")
     parser.add_argument("--seconds", type=float, default=20.0, help="that each speed is measured for")
     parser.add_argument("--note", default="", help="a sentence to stand in the results")
     options = parser.parse_args()
@@ -242,6 +321,10 @@ def main() -> None:
     if options.data_dir:
         where = ["--data-dir", str(options.data_dir.absolute())]
         parts["movielens-100k"] = lambda: trained("movielens-100k.toml", where)
+        parts["losses"] = lambda: figures.get("losses", {}) | losses(options.data_dir, options.losses)
+    if options.movietweetings:
+        there = ["--data-dir", str(options.movietweetings.absolute())]
+        parts["movietweetings"] = lambda: trained("movietweetings.toml", there)
     parts["speed"] = lambda: {
         "float32": matrix_rate(tf.float32),
         "bfloat16": matrix_rate(tf.bfloat16),

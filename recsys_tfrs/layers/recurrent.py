@@ -7,11 +7,15 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from recsys_tfrs.data.gaps import NUM_GAPS
 from recsys_tfrs.layers.dropout import keep_mask
 from recsys_tfrs.layers.gru import GRU, OneHotGRU
 
 #: Salts of the random numbers drawn in a step, see `layers.dropout.keep_mask`.
-_UNKNOWN_SALT, _INPUT_SALT, _STATE_SALT = 31, 32, 33
+_UNKNOWN_SALT, _INPUT_SALT, _STATE_SALT, _GAP_SALT = 31, 32, 33, 61
+
+#: Share of sequences trained on without their times, so that a history without any is nothing new.
+_WITHOUT_TIMES = 0.2
 
 
 class States(NamedTuple):
@@ -36,6 +40,7 @@ class RecurrentTower(tf.keras.layers.Layer):
       tied: vectors are given with the ids, and belong to somebody else.
       one_hot: where they are not: ids enter as 1-of-N, not by a vector of their own.
       reads_ratings: a rating stands beside each item.
+      reads_gaps: the time before each item is told with it.
       normalize: queries of length 1.
       constant: queries end in a 1, which meets an item's bias.
       input_dropout: of what enters the first layer.
@@ -54,6 +59,7 @@ class RecurrentTower(tf.keras.layers.Layer):
         tied: bool,
         one_hot: bool,
         reads_ratings: bool,
+        reads_gaps: bool,
         normalize: bool,
         constant: bool,
         input_dropout: float,
@@ -81,6 +87,7 @@ class RecurrentTower(tf.keras.layers.Layer):
         width = 3 * units[0] if one_hot else dim
         zeros = tf.keras.initializers.Zeros()
         self.rating = self.add_weight(name="rating", shape=(width,), initializer=zeros) if reads_ratings else None
+        self.gap = self.add_weight(name="gap", shape=(NUM_GAPS, width), initializer=zeros) if reads_gaps else None
         self.project = tf.keras.layers.Dense(
             dim, use_bias=False, kernel_initializer=tf.keras.initializers.GlorotUniform(seed=seed + 5), dtype=tf.float32
         )
@@ -90,6 +97,7 @@ class RecurrentTower(tf.keras.layers.Layer):
         ids: tf.Tensor,
         vectors: tf.Tensor | None,
         ratings: tf.Tensor | None = None,
+        gaps: tf.Tensor | None = None,
         *,
         before: Sequence[tf.Tensor] | None = None,
         kept: tf.Tensor | None = None,
@@ -102,6 +110,7 @@ class RecurrentTower(tf.keras.layers.Layer):
           ids: ``[times, rows]`` of the items' id vocabulary.
           vectors: ``[times, rows, dim]`` of the items, where they are tied.
           ratings: ``[times, rows]`` deviation of each from the mean, in standard deviations; None: none stands out.
+          gaps: ``[times, rows]`` bucket of the time before each; None: not known.
           before: ``[rows, units]`` states of each layer before the first step; None: empty.
           kept: ``[times, rows]`` 1 where the state goes on, 0 where it is emptied before the step; None: it goes on.
           seed: ``[2]`` int32 seed of the step, in training.
@@ -112,7 +121,10 @@ class RecurrentTower(tf.keras.layers.Layer):
             unknown = tf.reduce_all(vectors == 0, axis=2)  # neither trained on nor described
         if training and self._unknown_rate:
             unknown |= ~keep_mask(tf.shape(ids), self._unknown_rate, seed, _UNKNOWN_SALT)
-        entering = self._entering(ids, vectors, unknown, ratings)
+        if training and self.gap is not None and gaps is not None:
+            told = keep_mask(tf.shape(ids)[1:], _WITHOUT_TIMES, seed, _GAP_SALT)
+            gaps = tf.where(told, gaps, 0)
+        entering = self._entering(ids, vectors, unknown, ratings, gaps)
         if training and self._input_dropout:
             entering = _dropped(entering, self._input_dropout, seed, _INPUT_SALT)
         of_layers = []
@@ -146,7 +158,7 @@ class RecurrentTower(tf.keras.layers.Layer):
         Returns:
           ``[batch, state_size]`` and ``[batch, units]`` of the last layer.
         """
-        entering = self._entering(ids, vectors, unknown, None)
+        entering = self._entering(ids, vectors, unknown, None, None)
         after = []
         for layer, before in zip(
             self.layers, tf.split(state, [layer.units for layer in self.layers], axis=1), strict=True
@@ -163,7 +175,12 @@ class RecurrentTower(tf.keras.layers.Layer):
         return tf.concat([query, tf.ones_like(query[:, :1])], axis=1) if self._constant else query
 
     def _entering(
-        self, ids: tf.Tensor, vectors: tf.Tensor | None, unknown: tf.Tensor, ratings: tf.Tensor | None
+        self,
+        ids: tf.Tensor,
+        vectors: tf.Tensor | None,
+        unknown: tf.Tensor,
+        ratings: tf.Tensor | None,
+        gaps: tf.Tensor | None,
     ) -> tf.Tensor:
         """``[times, rows, dim]``, or of products with the first layer's kernel where ids enter as 1-of-N."""
         first = self.layers[0]
@@ -173,6 +190,8 @@ class RecurrentTower(tf.keras.layers.Layer):
             entering = tf.where(unknown[..., None], self.table[0], vectors)
         else:
             entering = tf.gather(self.table, tf.where(unknown, 0, ids))
+        if self.gap is not None:
+            entering += self.gap[0] if gaps is None else tf.gather(self.gap, gaps)
         if self.rating is None or ratings is None:
             return entering
         # An unknown item's rating says nothing.

@@ -57,6 +57,9 @@ class Config(FamilyConfig):
         True, description="Add the embeddings of item columns to candidate vectors, which places items not trained."
     )
     rating_input: bool = Field(True, description="Read the rating beside each item, where the data has ratings.")
+    gap_input: bool = Field(
+        False, description="Read how long before each item the one before it was, where times are known."
+    )
     normalize: bool = Field(True, description="Vectors of length 1, so that scores are cosines.")
     temperature: float = Field(0.08, gt=0, description="Scores are divided by this before a loss.")
     item_bias: bool = Field(False, description="Give every item a bias, so that scores need not be cosines alone.")
@@ -109,6 +112,7 @@ class Config(FamilyConfig):
             "most_batches": self.most_batches,
             "rows": self.rows,
             "window": self.window,
+            "with_gaps": self.gap_input,
         }
 
 
@@ -145,6 +149,7 @@ class GRUModel(Retriever):
             tied=config.input == "tied",
             one_hot=config.input == "one-hot",
             reads_ratings=has_ratings and config.rating_input,
+            reads_gaps=config.gap_input,
             normalize=config.normalize,
             constant=config.item_bias,
             input_dropout=config.input_dropout,
@@ -178,6 +183,7 @@ class GRUModel(Retriever):
             tf.gather(self.data.item_table[ITEM_ID], inputs["inputs"]),
             self._read(inputs["inputs"], catalogue),
             self._deviation(inputs.get("ratings")),
+            inputs.get("gaps"),
             before=[tf.convert_to_tensor(state) for state in self._carried] or None,
             kept=1.0 - tf.cast(inputs["starts"], tf.float32) if "starts" in inputs else None,
             seed=inputs["seed"],
@@ -205,21 +211,27 @@ class GRUModel(Retriever):
         history: tf.RaggedTensor,
         ratings: tf.RaggedTensor | None = None,
         rows: tf.Tensor | None = None,
+        gaps: tf.RaggedTensor | None = None,
     ) -> tf.Tensor:
-        """``[batch, dim]`` of ``[batch, None]`` histories of internal item ids, oldest first, with their ratings.
+        """``[batch, dim]`` of ``[batch, None]`` histories of internal item ids, oldest first, with ratings and gaps.
 
         Users and moments of asking are not looked at.
         """
         if ratings is None:
             ratings = history.with_flat_values(tf.fill(tf.shape(history.flat_values), self.data.rating_mean))
-        return self._traced_query_vectors(history, ratings)
+        if gaps is None:
+            gaps = history.with_flat_values(tf.zeros_like(history.flat_values))
+        return self._traced_query_vectors(history, ratings, gaps)
 
     @traced_once(
         tf.RaggedTensorSpec([None, None], tf.int32, ragged_rank=1),
         tf.RaggedTensorSpec([None, None], tf.float32, ragged_rank=1),
+        tf.RaggedTensorSpec([None, None], tf.int32, ragged_rank=1),
     )
-    def _traced_query_vectors(self, history: tf.RaggedTensor, ratings: tf.RaggedTensor) -> tf.Tensor:
-        return self.encoded_query_vectors({}, history, ratings)
+    def _traced_query_vectors(
+        self, history: tf.RaggedTensor, ratings: tf.RaggedTensor, gaps: tf.RaggedTensor
+    ) -> tf.Tensor:
+        return self.encoded_query_vectors({}, history, ratings, gaps=gaps)
 
     def encoded_query_vectors(
         self,
@@ -227,6 +239,7 @@ class GRUModel(Retriever):
         history: tf.RaggedTensor,
         ratings: tf.RaggedTensor | None = None,
         context: dict[str, tf.Tensor] | None = None,
+        gaps: tf.RaggedTensor | None = None,
     ) -> tf.Tensor:
         """As `query_vectors`, in an exported graph.
 
@@ -243,8 +256,12 @@ class GRUModel(Retriever):
         if ratings is not None:
             read = tf.ragged.boolean_mask(ratings, says)[:, -self._longest :]
             deviation = self._deviation(tf.transpose(read.to_tensor(self.data.rating_mean, shape=shape)))
+        before = None
+        if self.reads_gaps and gaps is not None:
+            read = tf.ragged.boolean_mask(gaps, says)[:, -self._longest :]
+            before = tf.transpose(read.to_tensor(0, shape=shape))
         states = self.query_tower.states(
-            tf.gather(self.data.item_table[ITEM_ID], padded), self._read(padded, None), deviation
+            tf.gather(self.data.item_table[ITEM_ID], padded), self._read(padded, None), deviation, before
         )
         return self.query_tower.queries(tf.gather(tf.transpose(states.last, [1, 0, 2]), lengths - 1, batch_dims=1))
 
@@ -252,7 +269,7 @@ class GRUModel(Retriever):
         """One more item of a live session.
 
         An item that says nothing leaves the state as it is; at the start of a session it stands for the unknown item,
-        as an empty history does. Ratings are not told here.
+        as an empty history does. Ratings and times are not told here.
 
         Args:
           items: ``[batch]`` internal item ids.
@@ -271,6 +288,11 @@ class GRUModel(Retriever):
         read = (says | starts)[:, None]
         before = state[:, -last.shape[1] :]
         return tf.where(read, after, state), self.query_tower.queries(tf.where(read, last, before))
+
+    @property
+    def reads_gaps(self) -> bool:
+        """Whether histories are to be told with the times between their items."""
+        return self._config.gap_input
 
     @property
     def state_size(self) -> int:

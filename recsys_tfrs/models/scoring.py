@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from recsys_tfrs.data.gaps import gap_buckets
 from recsys_tfrs.data.histories import Histories, build_histories
 from recsys_tfrs.data.interactions import Interactions
 
@@ -29,12 +30,13 @@ class RetrievalModel(Protocol):
 
 def ragged_histories(histories: Histories, users: NDArray[np.int32]) -> tuple[tf.RaggedTensor, tf.RaggedTensor | None]:
     """``[batch, None]`` int32 items of several users, oldest first, and their float32 ratings where there are any."""
+    items = _ragged(histories, histories.items, users)
+    return items, None if histories.ratings is None else _ragged(histories, histories.ratings, users)
+
+
+def _ragged(histories: Histories, values: NDArray[Any], users: NDArray[np.int32]) -> tf.RaggedTensor:
     _, position = histories.positions(users)
-    lengths = tf.constant(histories.lengths[users])
-    items = tf.RaggedTensor.from_row_lengths(tf.constant(histories.items[position]), lengths)
-    if histories.ratings is None:
-        return items, None
-    return items, tf.RaggedTensor.from_row_lengths(tf.constant(histories.ratings[position]), lengths)
+    return tf.RaggedTensor.from_row_lengths(tf.constant(values[position]), tf.constant(histories.lengths[users]))
 
 
 def asking_rows(interactions: Interactions, rows: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -64,13 +66,15 @@ class RetrievalScorer:
         self._histories = histories
         self._asking = asking
         self._model = model
+        self._gaps = gap_buckets(histories) if getattr(model, "reads_gaps", False) else None
         self.candidates: NDArray[np.float32] = model.candidate_vectors().numpy().astype(np.float32)
 
     def queries(self, users: NDArray[np.int32]) -> NDArray[np.float32]:
         """``[len(users), dim]`` query vectors."""
         items, ratings = ragged_histories(self._histories, users)
         rows = None if self._asking is None else tf.constant(self._asking[users])
-        vectors = self._model.query_vectors(tf.constant(users, tf.int32), items, ratings, rows)
+        more = {} if self._gaps is None else {"gaps": _ragged(self._histories, self._gaps, users)}
+        vectors = self._model.query_vectors(tf.constant(users, tf.int32), items, ratings, rows, **more)
         return np.asarray(vectors.numpy(), dtype=np.float32)
 
     def score(self, users: NDArray[np.int32]) -> NDArray[np.float32]:

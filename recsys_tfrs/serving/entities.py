@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from recsys_tfrs.data.gaps import gap_buckets
 from recsys_tfrs.data.histories import Histories
 from recsys_tfrs.data.interactions import FeatureColumn
 from recsys_tfrs.features.preprocessing import FeaturePreprocessor
@@ -145,9 +146,10 @@ class StoredHistories(tf.Module):
     Args:
       histories: items by user.
       is_kept: False stores none of them.
+      with_gaps: store the times between them, too.
     """
 
-    def __init__(self, histories: Histories, is_kept: bool) -> None:
+    def __init__(self, histories: Histories, is_kept: bool, with_gaps: bool = False) -> None:
         super().__init__(name="histories")
         offsets = histories.offsets if is_kept else np.zeros_like(histories.offsets)
         self.has_ratings = histories.ratings is not None
@@ -156,15 +158,17 @@ class StoredHistories(tf.Module):
             self._items = tf.Variable(histories.items[: offsets[-1]], trainable=False)
             if histories.ratings is not None:
                 self._ratings = tf.Variable(histories.ratings[: offsets[-1]], trainable=False)
+            self._gaps = tf.Variable(gap_buckets(histories)[: offsets[-1]], trainable=False) if with_gaps else None
 
     def of(self, users: tf.Tensor) -> History:
         """Items of ``[batch]`` internal user ids."""
         with tf.device(CPU):
             where = tf.ragged.range(tf.gather(self._offsets, users), tf.gather(self._offsets, users + 1))
             items = where.with_flat_values(tf.gather(self._items, where.flat_values))
-            if not self.has_ratings:
-                return History(items, None)
-            return History(items, where.with_flat_values(tf.gather(self._ratings, where.flat_values)))
+            ratings = tf.gather(self._ratings, where.flat_values) if self.has_ratings else None
+            gaps = None if self._gaps is None else tf.gather(self._gaps, where.flat_values)
+            beside = (None if values is None else where.with_flat_values(values) for values in (ratings, gaps))
+            return History(items, *beside)
 
 
 class History(NamedTuple):
@@ -173,10 +177,12 @@ class History(NamedTuple):
     Attributes:
       items: ``[batch, None]`` int32 internal item ids.
       ratings: ``[batch, None]`` float32 aligned with `items`, or None where the data has none.
+      gaps: ``[batch, None]`` int32 buckets of the times between them, or None where none is known.
     """
 
     items: tf.RaggedTensor
     ratings: tf.RaggedTensor | None
+    gaps: tf.RaggedTensor | None = None
 
     def then(self, other: History) -> History:
         """Row by row, these items and after them the other's."""
@@ -190,4 +196,11 @@ class History(NamedTuple):
             return tf.RaggedTensor.from_value_rowids(values, rows, self.items.nrows(), validate=False)
 
         both = self.ratings is not None and other.ratings is not None
-        return History(merged(self.items, other.items), merged(self.ratings, other.ratings) if both else None)
+        ratings = merged(self.ratings, other.ratings) if both else None
+        if self.gaps is None and other.gaps is None:
+            return History(merged(self.items, other.items), ratings)
+        gaps = (
+            of.items.with_flat_values(tf.zeros_like(of.items.flat_values)) if of.gaps is None else of.gaps
+            for of in (self, other)
+        )
+        return History(merged(self.items, other.items), ratings, merged(*gaps))

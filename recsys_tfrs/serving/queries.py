@@ -84,7 +84,8 @@ class Queries:
         self.users = Entities(interactions.user_ids, dict(interactions.user_features), model.users)
         self.items = Entities(interactions.item_ids, dict(interactions.item_features), model.items)
         self.context = Context(model.context)
-        self._histories = StoredHistories(histories, store_histories)
+        self._reads_gaps = bool(getattr(model, "reads_gaps", False))
+        self._histories = StoredHistories(histories, store_histories, self._reads_gaps)
         self.has_ratings = self._histories.has_ratings
         self._model = model
         weights = [*model.query_tower.variables, *model.candidate_tower.variables]
@@ -175,7 +176,11 @@ class Queries:
     @_shared
     def query_vectors(self, query: Query) -> tf.Tensor:
         """``[batch, dim]`` float32."""
-        vectors = self._model.encoded_query_vectors(query.encoded, *query.history, query.context)
+        history = query.history
+        more = {"gaps": history.gaps} if self._reads_gaps else {}
+        vectors = self._model.encoded_query_vectors(
+            query.encoded, history.items, history.ratings, query.context, **more
+        )
         return tf.cast(vectors, tf.float32)
 
     @property

@@ -10,20 +10,20 @@ Three ways to lay them out:
 * `WindowBatches`: each target with the items right before it, as the TFRS tutorial on sequential retrieval has it
   (https://www.tensorflow.org/recommenders/examples/sequential_retrieval).
 
-All of it is gathers inside tf.data. As in `recsys_tfrs.training.pipeline`, every batch is a function of (seed, global
-step) alone; the hidden state is the model's to keep.
+All of it is gathers inside tf.data, and every batch a function of (seed, global step); the model keeps the state.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from recsys_tfrs.data.gaps import gap_buckets
 from recsys_tfrs.data.histories import Histories
 from recsys_tfrs.training.pieces import Pieces, pieces
 from recsys_tfrs.training.pipeline import permuted
@@ -48,6 +48,7 @@ class NextItemBatches(Protocol):
     ``targets``: ``[times, rows]`` int32 the items that came next, 0 where none is to be predicted,
     ``weights``: ``[times, rows]`` float32 of the targets, only where interactions have weights,
     ``ratings``: ``[times, rows]`` float32 of the inputs, only where the data has ratings,
+    ``gaps``: ``[times, rows]`` int32 bucket of the time before each input, only where it is to be read,
     ``starts``: ``[times, rows]`` bool whether a sequence starts there, only where the hidden state is carried,
     ``seed``: ``[2]`` int32 for stateless random operations of this step.
     """
@@ -78,6 +79,7 @@ class SequenceBatches:
       rows: ``[num_buckets]`` of a batch.
       width: ``[num_buckets]`` longest of its pieces.
       seed: of order and dropout.
+      with_gaps: add the times between inputs.
     """
 
     pieces: Pieces
@@ -86,6 +88,7 @@ class SequenceBatches:
     rows: NDArray[np.int64]
     width: NDArray[np.int64]
     seed: int
+    with_gaps: bool = False
 
     @property
     def steps_per_epoch(self) -> int:
@@ -104,7 +107,7 @@ class SequenceBatches:
 
     def dataset(self, first_step: int = 0) -> tf.data.Dataset:
         """See `NextItemBatches`; no hidden state is carried."""
-        element = _columns(self.pieces.histories)
+        element = _columns(self.pieces.histories, self.with_gaps)
         starts, sizes = tf.constant(self.pieces.starts), tf.constant(self.pieces.sizes)
         first, size, rows, width = map(tf.constant, (self.first, self.size, self.rows, self.width))
         ends = tf.constant(np.cumsum(-(-self.size // self.rows)))
@@ -177,12 +180,14 @@ class SessionParallelBatches:
       rows: of a batch: sequences walked through at a time.
       times: steps of a batch, through which gradients flow back; 1 is the paper's.
       seed: of order and dropout.
+      with_gaps: add the times between inputs.
     """
 
     pieces: Pieces
     rows: int
     times: int
     seed: int
+    with_gaps: bool = False
 
     @property
     def _stretch(self) -> int:
@@ -205,7 +210,7 @@ class SessionParallelBatches:
 
     def dataset(self, first_step: int = 0) -> tf.data.Dataset:
         """See `NextItemBatches`."""
-        element = _columns(self.pieces.histories)
+        element = _columns(self.pieces.histories, self.with_gaps)
         starts, sizes = tf.constant(self.pieces.starts), tf.constant(self.pieces.sizes)
         count, total, steps, stretch = (
             len(self.pieces.sizes),
@@ -264,12 +269,14 @@ class WindowBatches:
       rows: of a batch.
       window: most items before a target.
       seed: of order and dropout.
+      with_gaps: add the times between inputs.
     """
 
     pieces: Pieces
     rows: int
     window: int
     seed: int
+    with_gaps: bool = False
 
     @property
     def steps_per_epoch(self) -> int:
@@ -288,7 +295,7 @@ class WindowBatches:
 
     def dataset(self, first_step: int = 0) -> tf.data.Dataset:
         """See `NextItemBatches`; a row has one target, at its last input."""
-        element = _columns(self.pieces.histories)
+        element = _columns(self.pieces.histories, self.with_gaps)
         starts, sizes = tf.constant(self.pieces.starts), tf.constant(self.pieces.sizes)
         ends = tf.cumsum(sizes)
         total, steps = self.pieces.num_targets, self.steps_per_epoch
@@ -334,6 +341,7 @@ def next_item_batches(
     most_batches: int,
     rows: int,
     window: int,
+    with_gaps: bool = False,
 ) -> NextItemBatches:
     """Batches in the layout called `examples`; each layout takes of the other arguments what it needs.
 
@@ -344,16 +352,18 @@ def next_item_batches(
       DataError: no sequence holds two items.
     """
     if examples == "session-parallel":
-        return session_parallel_batches(histories, batch_size=batch_size, rows=rows, seed=seed)
+        parallel = session_parallel_batches(histories, batch_size=batch_size, rows=rows, seed=seed)
+        return replace(parallel, with_gaps=with_gaps)
     if examples == "windows":
-        return window_batches(histories, batch_size=batch_size, window=window, seed=seed)
+        return replace(window_batches(histories, batch_size=batch_size, window=window, seed=seed), with_gaps=with_gaps)
     if most_batches:
         targets = int(np.maximum(histories.lengths - 1, 0).sum())
         batch_size = max(batch_size, min(targets // most_batches, LARGEST_BATCH))
-    return sequence_batches(histories, batch_size=batch_size, max_length=max_length, seed=seed)
+    side_by_side = sequence_batches(histories, batch_size=batch_size, max_length=max_length, seed=seed)
+    return replace(side_by_side, with_gaps=with_gaps)
 
 
-def _columns(histories: Histories) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], Batch]:
+def _columns(histories: Histories, with_gaps: bool) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], Batch]:
     """A function of where the inputs stand, which of them count, and which are followed by a target."""
     # One more item stands for what follows the last input.
     tables: dict[str, tuple[Any, int]] = {
@@ -364,6 +374,8 @@ def _columns(histories: Histories) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor]
         tables["weights"] = (np.append(histories.weights, np.float32(0)), 1)
     if histories.ratings is not None:
         tables["ratings"] = (np.append(histories.ratings, np.float32(0)), 0)
+    if with_gaps:
+        tables["gaps"] = (np.append(gap_buckets(histories), np.int32(0)), 0)
     constants = {name: (tf.constant(table), ahead) for name, (table, ahead) in tables.items()}
     last = len(histories.items) - 1
 

@@ -15,6 +15,7 @@ from contracts.model_contract import ModelContract, Way
 from contracts.tiny_data import all_rows, checkerboard, interactions_of, random_interactions
 from rich.console import Console
 
+from recsys_tfrs.data.gaps import gap_buckets
 from recsys_tfrs.data.histories import Histories, build_histories
 from recsys_tfrs.data.interactions import Interactions
 from recsys_tfrs.data.simulated import load_simulated, popularity_bound
@@ -25,7 +26,9 @@ from recsys_tfrs.index.chooser import build_index
 from recsys_tfrs.index.config import IndexConfig
 from recsys_tfrs.models import gru
 from recsys_tfrs.models.gru import Config, GRUModel
+from recsys_tfrs.models.scoring import RetrievalScorer
 from recsys_tfrs.serving.export import export_retrieval
+from recsys_tfrs.serving.queries import Queries
 from recsys_tfrs.training.config import TrainingConfig
 from recsys_tfrs.training.fit import Phase, fit, make_optimizer
 from recsys_tfrs.training.sequences import NextItemBatches, next_item_batches
@@ -45,6 +48,7 @@ class TestContract(ModelContract):
         "input_dropout": 0.2,
         "unknown_rate": 0.2,
         "item_bias": True,
+        "gap_input": True,
     }
     capable: ClassVar[Way] = {"dim": 64, "units": [128]}
     #: Settings under which it cannot learn sequences by heart.
@@ -186,6 +190,40 @@ def test_ratings_are_read() -> None:
     assert np.abs(found[0] - found[1]).max() > 1e-3
     mean = rated.with_flat_values(tf.fill([4], model.data.rating_mean))
     np.testing.assert_allclose(model.query_vectors(*asked), model.query_vectors(*asked, mean), atol=1e-6)
+
+
+def test_the_times_between_items_are_read_and_unknown_where_they_are_not_told() -> None:
+    data = features_free()
+    model = built(data, gap_input=True, rating_input=False)
+    model.query_tower.gap.assign(np.random.default_rng(0).normal(size=model.query_tower.gap.shape))
+    users, history = tf.zeros([2], tf.int32), ragged([1, 2, 3], [1, 2, 3])
+    found = model.query_vectors(users, history, gaps=ragged([0, 5, 9], [0, 9, 5])).numpy()
+    assert np.abs(found[0] - found[1]).max() > 1e-3
+    unknown = model.query_vectors(users, history, gaps=ragged([0, 0, 0], [0, 0, 0]))
+    np.testing.assert_array_equal(model.query_vectors(users, history), unknown)
+    state = tf.zeros([1, model.state_size])
+    for item in (1, 2, 3):
+        state, query = model.step(tf.constant([item]), state)
+    np.testing.assert_allclose(query[0], unknown[0], atol=1e-6)
+    # A scorer tells them, and so does an export to whom it knows.
+    histories = all_rows(data)
+    asked = np.arange(13, dtype=np.int32)
+    scorer = RetrievalScorer(model, histories)
+    told = ragged(*(gap_buckets(histories)[histories.offsets[u] : histories.offsets[u + 1]].tolist() for u in asked))
+    expected = model.query_vectors(tf.constant(asked), ragged(*(histories.of(u).tolist() for u in asked)), gaps=told)
+    np.testing.assert_allclose(scorer.queries(asked), expected, atol=1e-6)
+    queries = Queries(model, data, histories, True)
+    np.testing.assert_allclose(
+        queries.known(tf.constant(data.user_ids[asked], tf.string))[1][1:], expected[1:], atol=1e-6
+    )
+    width = int(histories.lengths.max())
+    whole = tf.constant(
+        [[*(f"i{item}" for item in histories.of(u)), *[""] * (width - len(histories.of(u)))] for u in asked]
+    )
+    request = queries.look_up(tf.fill([13], ""), whole, tf.fill([13, 1], math.nan), {}, {})
+    alone = model.query_vectors(tf.constant(asked), ragged(*(histories.of(u).tolist() for u in asked)))
+    np.testing.assert_allclose(queries.query_vectors(request), alone, atol=1e-6)
+    assert np.abs(alone - expected).max() > 1e-3
 
 
 def test_the_state_of_parallel_sessions_is_carried_and_emptied() -> None:

@@ -193,3 +193,30 @@ def test_batches_grow_with_the_data(most_batches: int, expected: int) -> None:
     assert batches.examples_per_epoch == 60_000
     assert expected * 0.9 <= batches.queries_per_batch <= expected
     assert batches.steps_per_epoch == -(-60_000 // batches.queries_per_batch)
+
+
+@pytest.mark.parametrize("examples", ["sequences", "session-parallel", "windows"])
+def test_an_input_comes_with_the_time_before_it(examples: Any) -> None:
+    """The n-th item of everybody follows n seconds after the one before; in a piece, too, the time before is known."""
+    lengths = [12, 5]
+    users = np.repeat([1, 2], lengths)
+    times = np.concatenate([np.cumsum(np.arange(n)) for n in lengths])
+    items = np.concatenate([np.arange(1, n + 1) for n in lengths])
+    histories = build_histories(interactions_of(users, items, 2, 12, timestamps=times), np.arange(17))
+    batches = next_item_batches(
+        histories,
+        batch_size=4,
+        seed=1,
+        examples=examples,
+        max_length=3,
+        most_batches=0,
+        rows=2,
+        window=3,
+        with_gaps=True,
+    )
+    expected = {0: 0, 1: 0, **{n: 1 + int(np.log2(n)) for n in range(2, 13)}}  # of n - 1 seconds
+    for batch in elements(batches):
+        assert batch["gaps"].tolist() == [[expected[item] for item in row] for row in batch["inputs"].tolist()]
+    plain = next(elements(next_item_batches(histories, batch_size=4, seed=1, examples=examples, max_length=3,
+        most_batches=0, rows=2, window=3)))  # fmt: skip
+    assert "gaps" not in plain

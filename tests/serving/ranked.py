@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,9 @@ class Ranked:
 
         users, items = np.asarray(users, np.int32), np.asarray(items, np.int32)
         pairs = PairRows(users, items, np.asarray(rows), np.zeros((len(users), 1), np.float32))
-        examples = encode_pairs(self.data, self.layer, pairs, self.histories, in_order=False)
+        # Under numbers that no row of the data has: whose row tells the moment is not known to have happened.
+        known = replace(self.histories, rows=self.histories.rows + len(self.interactions))
+        examples = encode_pairs(self.data, self.layer, pairs, known, in_order=False)
         return self.model.predict_examples(examples)
 
 

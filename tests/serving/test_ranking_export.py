@@ -23,9 +23,13 @@ from recsys_tfrs.serving.warmup import BATCH_SIZES, WARMUP, read_warmup
 
 
 def test_a_stranger_finds_it_sound(ranked: Ranked) -> None:
-    verdicts = {line["check"]: line for line in stranger.examine(ranked.path)}
-    assert [name for name, line in verdicts.items() if not line["passed"]] == ["alone"]  # this process is none
-    assert {"predictions", "batches", "silent-parts", "warm-up"} < set(verdicts)
+    export = Export(ranked.path)
+    stranger.files(export)
+    export.loaded = ranked.loaded
+    export.requests = read_warmup(ranked.path / EXTRA_FOLDER / WARMUP)[-6:]
+    own = (stranger.predictions, stranger.batches, stranger.silent_parts)
+    assert set(own) < set(stranger.FURTHER["ranking"])
+    assert all(check(export) for check in (stranger.operations, stranger.signatures, *own))
     assert not [op for op in operations(ranked.path) if ">" in op]
 
 

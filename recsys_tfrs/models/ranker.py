@@ -76,6 +76,12 @@ class RankerConfig(FamilyConfig):
         0.0, ge=0, description="Weight in the loss of the squared length of the embeddings of an example's fields."
     )
     linear_l2: float = Field(0.0, ge=0, description="The same of first-order weights.")
+    embedding_decay: float = Field(
+        0.0,
+        ge=0,
+        description="Weight in the loss of half the squared length of all embeddings, in the batch or not: what is "
+        "rare is held at nothing until it has proved itself.",
+    )
     cross_layers: int = Field(3, ge=1, description="Layers of the cross part.")
     initial_scale: float = Field(0.01, gt=0, description="Standard deviation of the initial embeddings.")
 
@@ -202,6 +208,8 @@ class Ranker(tfrs.Model):
         outputs = self.outputs_of_fields(fields, seed, training)
         loss = self._loss(self.total(outputs), inputs["targets"], inputs.get("weights"))
         rows = tf.cast(tf.shape(fields.weights)[0], tf.float32)
+        if self.config.embedding_decay:
+            loss += self.config.embedding_decay * tf.nn.l2_loss(self.embeddings.table)
         if self.config.embedding_l2:
             loss += self.config.embedding_l2 * tf.reduce_sum(tf.square(tf.cast(fields.vectors, tf.float32))) / rows
         if self.config.linear_l2 and "linear" in self.parts:
@@ -210,16 +218,16 @@ class Ranker(tfrs.Model):
 
     def predict_examples(self, examples: EncodedExamples) -> NDArray[np.float32]:
         """``[num_rows, num_targets]`` predictions of examples, however many."""
-        return self._by_blocks(self._predict, examples, len(self.targets))
+        return self._by_blocks(self, examples, len(self.targets))
 
     def totals_of(self, examples: EncodedExamples) -> NDArray[np.float32]:
         """``[num_rows, num_targets]`` sums of the parts, before calibration."""
-        return self._by_blocks(self._totals, examples, len(self.targets))
+        return self._by_blocks(self._total, examples, len(self.targets))
 
     def take_part_means(self, examples: EncodedExamples) -> None:
         """Remember what each part says on average, for when it is switched off."""
         count = len(self.targets)
-        outputs = self._by_blocks(self._part_outputs, examples, len(self.parts) * count)
+        outputs = self._by_blocks(self._outputs, examples, len(self.parts) * count)
         self.part_means.assign(outputs.mean(axis=0).reshape(len(self.parts), count))
 
     def _some_unknown(self, columns: Mapping[str, tf.Tensor], seed: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -235,26 +243,26 @@ class Ranker(tfrs.Model):
             made[name] = tf.where(kept[:, None], made[name], 0)
         return made
 
-    @staticmethod
     def _by_blocks(
-        function: Callable[[dict[str, tf.Tensor]], tf.Tensor], examples: EncodedExamples, width: int
+        self, function: Callable[[dict[str, tf.Tensor]], tf.Tensor], examples: EncodedExamples, width: int
     ) -> NDArray[np.float32]:
+        # A graph of its own for each model and function: TensorFlow would count those of all models as one function
+        # traced again and again, and warn of it. Not by assignment, which Keras would take for a part to be saved.
+        graphs = self.__dict__.setdefault("_graphs", {})
+        name = getattr(function, "__name__", "predictions")
+        if name not in graphs:
+            specs = {key: tf.TensorSpec([None, *v.shape[1:]], v.dtype) for key, v in examples.columns.items()}
+            graphs[name] = tf.function(lambda encoded: function(encoded), autograph=False).get_concrete_function(specs)
         made = [np.zeros((0, width), np.float32)]
         for low in range(0, len(examples), _PREDICTED_ROWS):
             part = examples.take(slice(low, low + _PREDICTED_ROWS))
-            made.append(function({name: tf.constant(values) for name, values in part.columns.items()}).numpy())
+            made.append(graphs[name]({key: tf.constant(values) for key, values in part.columns.items()}).numpy())
         return np.concatenate(made)
 
-    @tf.function(reduce_retracing=True)
-    def _predict(self, encoded: dict[str, tf.Tensor]) -> tf.Tensor:
-        return self(encoded)
-
-    @tf.function(reduce_retracing=True)
-    def _totals(self, encoded: dict[str, tf.Tensor]) -> tf.Tensor:
+    def _total(self, encoded: dict[str, tf.Tensor]) -> tf.Tensor:
         return self.total(self.outputs_of_parts(encoded))
 
-    @tf.function(reduce_retracing=True)
-    def _part_outputs(self, encoded: dict[str, tf.Tensor]) -> tf.Tensor:
+    def _outputs(self, encoded: dict[str, tf.Tensor]) -> tf.Tensor:
         return tf.concat(list(self.outputs_of_parts(encoded).values()), axis=1)
 
     def outputs_of_fields(

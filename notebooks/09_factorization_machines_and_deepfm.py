@@ -133,15 +133,16 @@ tables = {
     "after calibration": evaluate_predictions("binary", calibrated, test.targets[:, 0], intervals=False),
     "before": evaluate_predictions("binary", raw, test.targets[:, 0], intervals=False),
 }
-figure, axes = plt.subplots(1, 2, figsize=(11, 4))
+figure, axes = plt.subplots(figsize=(5.5, 4.2))
 for name, found in tables.items():
     deciles = found.calibration.deciles
     x, y = [d.mean_prediction for d in deciles], [d.share_positive for d in deciles]
-    axes[0].plot(x, y, "o-", label=f"{name}: ECE {found.metrics['ece']:.3f}")
-axes[0].plot([0, 1], [0, 1], color="grey", lw=0.8)
-axes[0].set_xlabel("predicted")
-axes[0].set_ylabel("share of likes")
-axes[0].legend()
+    axes.plot(x, y, "o-", label=f"{name}: ECE {found.metrics['ece']:.3f}")
+axes.plot([0, 1], [0, 1], color="grey", lw=0.8)
+axes.set_xlabel("predicted")
+axes.set_ylabel("share of likes")
+axes.legend()
+plt.show()
 
 # %% [markdown]
 # ## 6. For whom does it work?
@@ -152,11 +153,10 @@ axes[0].legend()
 # %%
 sliced = slice_predictions("binary", calibrated, test.targets[:, 0], deep.fold.slices, groups=test.groups)
 rows = [(f"{s}: {g}", f.metrics["auc"]) for s, of in sliced.items() for g, f in of.groups.items() if "auc" in f.metrics]
-axes[1].barh([name for name, _ in rows][::-1], [value for _, value in rows][::-1], color="#1f6f8b")
-axes[1].set_xlim(0.5, 1)
-axes[1].set_xlabel("AUC by group")
-axes[1].tick_params(axis="y", labelsize=6)
-plt.tight_layout()
+figure, axes = plt.subplots(figsize=(7, 0.24 * len(rows) + 1), layout="constrained")
+axes.plot([value for _, value in rows][::-1], [name for name, _ in rows][::-1], "o", color="#1f6f8b")
+axes.set_xlabel("AUC by group")
+axes.grid(axis="y", lw=0.3)
 plt.show()
 for name, one in sliced.items():
     if "auc" in one.gaps:

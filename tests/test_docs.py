@@ -142,6 +142,13 @@ def test_deep_mf_explains_every_setting() -> None:
     assert sorted(re.findall(r"`(\w+)`", " ".join(first_cells))) == sorted(Config.model_fields)
 
 
+def test_ranking_explains_every_setting_with_its_default() -> None:
+    from recsys_tfrs.models.deepfm import Config
+
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.+?) \|", page("ranking.md").split("## Settings")[1], flags=re.MULTILINE))
+    assert rows == {name: str(field.default) for name, field in Config.model_fields.items()}
+
+
 def test_index_explains_every_setting_with_its_default() -> None:
     from recsys_tfrs.index.config import IndexConfig, UpperTreeConfig
 

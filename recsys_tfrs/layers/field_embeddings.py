@@ -62,12 +62,7 @@ class FieldEmbeddings(tf.keras.layers.Layer):
         parts = []
         if self.layout.single:
             parts.append(tf.gather(self.table, encoded[IDS] + self._offsets))
-        for name in self.layout.several:
-            ids = encoded[name]
-            known = tf.cast(ids > 0, tf.float32)
-            share = tf.math.divide_no_nan(known, tf.reduce_sum(known, axis=1, keepdims=True))
-            rows = tf.gather(self.table, ids + self.first_rows[name])
-            parts.append(tf.einsum("bw,bwd->bd", share, rows)[:, None, :])
+        parts.extend(self._mean(name, encoded[name])[:, None, :] for name in self.layout.several)
         if self.layout.dense:
             # x_j v_j, added up within each field.
             values = encoded[VALUES][:, None, :] * self._of_field
@@ -75,3 +70,26 @@ class FieldEmbeddings(tf.keras.layers.Layer):
         rows = tf.concat(parts, axis=1) if len(parts) > 1 else parts[0]
         rows = tf.cast(rows, self.compute_dtype)
         return Fields(rows[..., : self.dim], rows[..., self.dim])
+
+    def of_field(self, name: str, values: tf.Tensor) -> tf.Tensor:
+        """``[batch, dim + 1]`` vector and first-order weight of one field, as `call` has it.
+
+        Args:
+          name: of the field.
+          values: as its encoder makes them: ``[batch]`` or ``[batch, width]`` ids, or numbers.
+        """
+        first = self.first_rows[name]
+        if name in self.layout.single:
+            row = tf.gather(self.table, values + first)
+        elif name in self.layout.several:
+            row = self._mean(name, values)
+        else:
+            count = self.layout.dense[name]
+            row = tf.matmul(tf.reshape(values, [-1, count]), self.table[first : first + count])
+        return tf.cast(row, self.compute_dtype)
+
+    def _mean(self, name: str, ids: tf.Tensor) -> tf.Tensor:
+        """``[batch, dim + 1]`` mean of the rows of several ids, padding left out."""
+        known = tf.cast(ids > 0, tf.float32)
+        share = tf.math.divide_no_nan(known, tf.reduce_sum(known, axis=1, keepdims=True))
+        return tf.einsum("bw,bwd->bd", share, tf.gather(self.table, ids + self.first_rows[name]))

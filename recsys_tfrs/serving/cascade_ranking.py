@@ -51,36 +51,35 @@ class CandidateRanker:
     def __init__(self, model: Ranker, inputs: PairInputs) -> None:
         self._model, self._inputs = model, inputs
         self.parts = PartsInGraph(model)
-        names = inputs.layer.layout.names
+        layout = inputs.layer.layout.names
         of_items = {field for side, field, _ in inputs.places if side == "item"}
-        own = [place for place, name in enumerate(names) if name not in of_items]
-        items = [place for place, name in enumerate(names) if name in of_items]
-        both = [*own, *items]
-        self._own = own
-        self._in_order = [both.index(place) for place in range(len(names))]
-        self._history = both.index(names.index(HISTORY)) if inputs.reads_history else -1
-        self._items = tf.Variable(self._embedded_items(items), trainable=False, name="items")
+        self._own = [name for name in layout if name not in of_items]
+        self._of_items = [name for name in layout if name in of_items]
+        both = [*self._own, *self._of_items]
+        self._in_order = [both.index(name) for name in layout]
+        self._items = tf.Variable(self._embedded_items(), trainable=False, name="items")
         self.resources: list[Any] = [*inputs.resources, *weights_of(model), self._items]
 
-    def query(self, users: tf.Tensor, raw: Tensors, context: Tensors, history: tf.RaggedTensor | None) -> tf.Tensor:
+    def query(self, users: tf.Tensor, raw: Tensors, context: Tensors, history: tf.RaggedTensor) -> tf.Tensor:
         """``[batch, num_own_fields, dim + 1]`` what is about the user and the moment, embedded.
 
         Args:
           users: ``[batch]`` internal ids.
           raw: user columns by name that replace what is stored.
           context: columns of the moment by name; what is left out is missing.
-          history: ``[batch, None]`` internal item ids, oldest first, where the model reads it.
+          history: ``[batch, None]`` internal item ids, oldest first; read where the model does.
         """
-        rows = tf.shape(users)[0]
         inputs = self._inputs
         raw = {name: values for name, values in raw.items() if name in inputs.users.inputs}
         context = {name: values for name, values in context.items() if name in inputs.context.inputs}
         sides = {
             "user": inputs.users.encoded(users, raw),
-            "item": inputs.items.encoded(tf.zeros_like(users), {}),
-            "context": inputs.context.encoded(inputs.context.not_given(rows) | context),
+            "context": inputs.context.encoded(inputs.context.not_given(tf.shape(users)[0]) | context),
         }
-        return tf.gather(self._embedded(sides, history), self._own, axis=1)
+        made = {field: sides[side][column] for side, field, column in inputs.places if side in sides}
+        if inputs.reads_history:
+            made[HISTORY] = inputs.newest(history)
+        return self._embedded(self._own, made)
 
     def rank(
         self,
@@ -102,7 +101,7 @@ class CandidateRanker:
         """
         batch, count = tf.unstack(tf.shape(ids))
         shared = tf.broadcast_to(query[:, None], tf.concat([[batch, count], tf.shape(query)[1:]], 0))
-        if may_hold is not None and history is not None and self._history >= 0:
+        if may_hold is not None and history is not None and self._inputs.reads_history:
             shared = tf.cond(may_hold, lambda: self._each_with_own_history(shared, history, ids), lambda: shared)
         fields = tf.gather(tf.concat([shared, tf.gather(self._items, ids)], axis=2), self._in_order, axis=2)
         flat = tf.reshape(fields, [-1, len(self._in_order), self._items.shape[-1]])
@@ -119,34 +118,23 @@ class CandidateRanker:
 
     def _each_with_own_history(self, shared: tf.Tensor, history: tf.RaggedTensor, ids: tf.Tensor) -> tf.Tensor:
         batch, count = tf.unstack(tf.shape(ids))
+        place = self._own.index(HISTORY)
         each = tf.gather(history, tf.repeat(tf.range(batch), count))
-        none = tf.zeros([batch * count], tf.int32)
-        sides = {"user": self._inputs.users.encoded(none, {}), "item": self._inputs.items.encoded(none, {})}
-        sides["context"] = self._inputs.context.encoded(self._inputs.context.not_given(batch * count))
-        place = self._history
-        embedded = tf.gather(self._embedded(sides, each, tf.reshape(ids, [-1])), self._own, axis=1)[:, place]
+        newest = self._inputs.newest(each, tf.reshape(ids, [-1]))
+        embedded = self._model.embeddings.of_field(HISTORY, newest)
         embedded = tf.reshape(embedded, tf.stack([batch, count, 1, embedded.shape[-1]]))
         return tf.concat([shared[:, :, :place], embedded, shared[:, :, place + 1 :]], axis=2)
 
-    def _embedded(
-        self, sides: dict[str, Tensors], history: tf.RaggedTensor | None, items: tf.Tensor | None = None
-    ) -> tf.Tensor:
-        """``[rows, num_fields, dim + 1]`` all fields in the model's order, first-order weights last."""
-        made = {field: sides[side][column] for side, field, column in self._inputs.places}
-        if self._inputs.reads_history:
-            made[HISTORY] = self._inputs.newest(history, items)
-        fields = self._model.fields(self._inputs.layer.assemble(made))
-        return tf.concat([fields.vectors, fields.weights[..., None]], axis=2)
+    def _embedded(self, names: list[str], encoded: Tensors) -> tf.Tensor:
+        """``[rows, num_names, dim + 1]``, first-order weights last."""
+        return tf.stack([self._model.embeddings.of_field(name, encoded[name]) for name in names], axis=1)
 
-    def _embedded_items(self, places: list[int]) -> tf.Tensor:
+    def _embedded_items(self) -> tf.Tensor:
         """``[num_items + 1, num_item_fields, dim + 1]``."""
-        inputs, blocks = self._inputs, []
-        for low in range(0, inputs.items.ids.size, _ITEMS_AT_ONCE):
-            ids = tf.range(low, min(low + _ITEMS_AT_ONCE, inputs.items.ids.size))
-            nobody = tf.zeros_like(ids)
+        items, blocks = self._inputs.items, []
+        for low in range(0, items.ids.size, _ITEMS_AT_ONCE):
             with tf.device(CPU):
-                sides = {"user": inputs.users.encoded(nobody, {}), "item": inputs.items.encoded(ids, {})}
-                sides["context"] = inputs.context.encoded(inputs.context.not_given(tf.shape(ids)[0]))
-            empty = tf.RaggedTensor.from_row_lengths(tf.zeros([0], tf.int32), tf.zeros_like(ids, tf.int64))
-            blocks.append(tf.gather(self._embedded(sides, empty), places, axis=1))
+                columns = items.encoded(tf.range(low, min(low + _ITEMS_AT_ONCE, items.ids.size)), {})
+            encoded = {field: columns[column] for side, field, column in self._inputs.places if side == "item"}
+            blocks.append(self._embedded(self._of_items, encoded))
         return tf.concat(blocks, axis=0)

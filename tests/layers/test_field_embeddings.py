@@ -48,6 +48,22 @@ def test_a_field_without_any_value_says_nothing(layer: FieldEmbeddings) -> None:
     np.testing.assert_array_equal(fields.weights[0, 2:], np.zeros(3))
 
 
+def test_one_field_alone_is_what_it_is_among_all(layer: FieldEmbeddings) -> None:
+    alone = {
+        "a": tf.constant([2, 0]),
+        "b": tf.constant([1, 3]),
+        "words": tf.constant([[4, 1, 0], [0, 0, 0]]),
+        "size": tf.constant([2.0, -1.0]),
+        "when": tf.constant([[1.0, -1.0], [0.5, 0.0]]),
+    }
+    numbers = tf.concat([alone["size"][:, None], alone["when"]], axis=1)
+    together = layer({IDS: tf.stack([alone["a"], alone["b"]], 1), "words": alone["words"], VALUES: numbers})
+    for place, name in enumerate(LAYOUT.names):
+        row = layer.of_field(name, alone[name]).numpy()
+        np.testing.assert_allclose(row[:, :2], together.vectors[:, place])
+        np.testing.assert_allclose(row[:, 2], together.weights[:, place])
+
+
 def test_what_is_missing_starts_at_nothing_and_weights_do_too() -> None:
     made = FieldEmbeddings(LAYOUT, 2, scale=0.1, seed=1).table.numpy()
     assert not made[[0, 3, 7]].any()

@@ -55,7 +55,7 @@ class OpenedCascade:
         self._others: list[tuple[Reopened, NDArray[np.float32], NDArray[np.bool_]] | None] = []
         for other in others:
             self._others.append(None if other is None else (other[0], *self._in_order(*other)))
-        self.names = _distinct(
+        self.names = distinct(
             [first.recorded.family, *(o[0].recorded.family if o else POPULARITY for o in self._others)]
         )
         self._encoded = self._over_catalogue(ranker.data.encoded)  # type: ignore[union-attr]
@@ -194,7 +194,7 @@ class _Reordered:
         return np.asarray(self._scorer.queries(users) @ self._vectors.T)
 
 
-def _distinct(names: Sequence[str]) -> list[str]:
+def distinct(names: Sequence[str]) -> list[str]:
     """Each name once: the second of a kind gets a number."""
     made: list[str] = []
     for name in names:

@@ -42,9 +42,9 @@ class ExactIndex(tf.Module):
         self.num_items = len(table) - 1
         self.num_candidates = int(mask.sum())
         self.num_bytes = table.nbytes + 4 * len(table)
-        # Candidates side by side: a single query is multiplied twice as fast so as with one candidate after the other.
+        # Candidates side by side: so a product with a single query reads them in order, and is up to twice as fast.
         self._vectors = tf.Variable(np.ascontiguousarray(table.T), trainable=False, name="candidates")
-        # Added to scores, which for a single query takes a fifth of the time of choosing between two values.
+        # Added to scores: of a single query that is cheaper than to choose between two values.
         self._handicap = tf.Variable(
             np.where(mask, np.float32(0), np.float32(NO_CANDIDATE)), trainable=False, name="handicap"
         )

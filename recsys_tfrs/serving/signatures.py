@@ -144,7 +144,7 @@ class RetrievalSignatures(tf.Module):
         """
         before = inputs[STATE] + tf.zeros([1, self._queries.state_size])  # a single 0 becomes as many as there are
         state, vectors = self._queries.step(inputs[ITEM_ID], before)
-        # A click is answered at once or not at all: nothing that can be left out is in this graph.
+        # One user's click: every operation more is felt, so there is no choice of length and no exclusion.
         scores, ids = self._find(vectors, self._default_k, None)
         return {**self._told(scores, ids), STATE: state}
 

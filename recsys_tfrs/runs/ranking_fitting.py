@@ -107,9 +107,8 @@ def calibrate(model: Ranker, examples: EncodedExamples) -> None:
 
 def _validator(model: Ranker, fold: Fold) -> Callable[[], dict[str, float]]:
     def validate() -> dict[str, float]:
-        return measure_target(
-            model, model.predict_examples(fold.measured)[:, 0], fold.measured, 0, intervals=False
-        ).metrics
+        predicted = model.predict_examples(fold.measured)[:, 0]
+        return measure_target(fold.targets[0].kind, predicted, fold.measured, 0, intervals=False).metrics
 
     return validate
 

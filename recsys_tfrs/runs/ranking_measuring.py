@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from recsys_tfrs.evaluation.importance import permutation_importance
 from recsys_tfrs.evaluation.intervals import Difference
+from recsys_tfrs.evaluation.prediction_rows import Kind
 from recsys_tfrs.evaluation.prediction_slices import RowGroups, SliceFigures, slice_predictions
 from recsys_tfrs.evaluation.predictions import Predictions, evaluate_predictions, prediction_differences
 from recsys_tfrs.features.fields import IDS, VALUES, EncodedExamples
@@ -28,12 +29,12 @@ _IMPORTANCE_ROWS = 20_000
 
 
 def measure_target(
-    kind: str, predicted: NDArray[np.float32], examples: EncodedExamples, place: int, *, intervals: bool
+    kind: Kind, predicted: NDArray[np.float32], examples: EncodedExamples, place: int, *, intervals: bool
 ) -> Predictions:
     """The figures of one target on the rows of which it is known."""
     known = np.isfinite(examples.targets[:, place])
     return evaluate_predictions(
-        "rating" if kind == "rating" else "binary",
+        kind,
         predicted[known],
         examples.targets[known, place],
         weights=None if examples.weights is None else examples.weights[known],

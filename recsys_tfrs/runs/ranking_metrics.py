@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, ValidationError
 
@@ -19,7 +19,7 @@ class TargetFigures(Section):
     """What was measured of one target."""
 
     name: str = Field(description="As asked for with `target`.")
-    kind: str = Field(description="`binary` or `rating`.")
+    kind: Literal["binary", "rating"] = Field(description="`binary` or `rating`.")
     num_rows: int = Field(description="Test rows of which it is known.")
     num_users: int = Field(description="Users of them; 0 where nobody is known.")
     num_users_left_out: int = Field(description="Users that `gauc` and `ndcg@k` leave out: all their rows are alike.")

@@ -1,0 +1,137 @@
+"""Ranking runs from beginning to end, on little data."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from recsys_tfrs.config import build
+from recsys_tfrs.errors import ConfigError, DataError, RunError, UsageError
+from recsys_tfrs.runs.explain import explain_run
+from recsys_tfrs.runs.folder import is_ranking, start
+from recsys_tfrs.runs.ranking_compare import compare_rankings
+from recsys_tfrs.runs.ranking_config import ranking_config
+from recsys_tfrs.runs.ranking_metrics import read_ranking_metrics
+from recsys_tfrs.runs.ranking_pairs import PairData
+from recsys_tfrs.runs.ranking_reopen import evaluate_ranking, export_ranking_run
+from recsys_tfrs.runs.ranking_train import train_ranker
+
+TRAINING = {"epochs": 2, "batch_size": 500, "jit_compile": False}
+
+
+def trained(out: Path, family: str = "fm", **settings: object) -> Path:
+    layers = [{"family": family, "data": {"dataset": "simulated-tiny"}, "training": TRAINING}, settings]
+    config = build(ranking_config(family), layers)
+    return train_ranker(config, start(out, family, resume=False), Console(quiet=True))
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("runs")
+    return {
+        "fm": trained(folder / "fm"),
+        "again": trained(folder / "again"),
+        "lr": trained(folder / "lr", "lr"),
+        "ratings": trained(folder / "ratings", target="rating"),
+    }
+
+
+def said(console: Console) -> str:
+    return console.export_text()
+
+
+def test_a_run_is_complete(runs: dict[str, Path]) -> None:
+    names = {path.name for path in runs["fm"].iterdir()}
+    assert {"metrics.json", "report.md", "model_card.md", "predictions.npz", "saved_model", "config.toml"} <= names
+    assert {"training.png", "reliability-like.png"} <= names
+    metrics = read_ranking_metrics(runs["fm"])
+    assert {"auc", "gauc", "logloss", "rmse", "ndcg@10", "ece"} <= set(metrics.metrics)
+    assert set(metrics.baselines) == {"mean", "user_and_item_means"}
+    assert metrics.baselines["mean"]["auc"] == 0.5
+    assert set(metrics.importance) == set(metrics.fields)
+    assert is_ranking(runs["fm"])
+    for picture in ("training.png", "reliability-like.png"):
+        assert f"]({picture})" in (runs["fm"] / "report.md").read_text("utf-8")
+
+
+def test_ratings_are_measured_as_ratings(runs: dict[str, Path]) -> None:
+    metrics = read_ranking_metrics(runs["ratings"])
+    assert {"rmse", "mae", "ndcg@10"} <= set(metrics.metrics)
+    assert "auc" not in metrics.metrics
+    with np.load(runs["ratings"] / "predictions.npz") as arrays:
+        assert arrays["predicted"].min() >= arrays["labels"].min()
+        error = np.sqrt(np.mean((arrays["predicted"] - arrays["labels"]) ** 2))
+    assert error == pytest.approx(metrics.metrics["rmse"], abs=1e-5)
+
+
+def test_the_same_configuration_gives_the_same_figures(runs: dict[str, Path]) -> None:
+    assert read_ranking_metrics(runs["fm"]).metrics == read_ranking_metrics(runs["again"]).metrics
+
+
+def test_figures_hold_when_a_run_is_measured_again(runs: dict[str, Path]) -> None:
+    console = Console(record=True, quiet=True)
+    assert evaluate_ranking(runs["fm"], console)
+
+
+def test_figures_that_do_not_hold_are_told(runs: dict[str, Path], tmp_path: Path) -> None:
+    recorded = json.loads((runs["lr"] / "metrics.json").read_text())
+    original = json.dumps(recorded)
+    recorded["targets"][0]["metrics"]["auc"] += 0.01
+    (runs["lr"] / "metrics.json").write_text(json.dumps(recorded))
+    try:
+        assert not evaluate_ranking(runs["lr"], Console(quiet=True))
+    finally:
+        (runs["lr"] / "metrics.json").write_text(original)
+
+
+def test_runs_are_compared_on_the_same_rows(runs: dict[str, Path], tmp_path: Path) -> None:
+    console = Console(record=True, width=120, file=io.StringIO())
+    compare_rankings([runs["fm"], runs["lr"]], console, tmp_path)
+    text = said(console)
+    assert "auc of fm less that of lr" in text
+    written = json.loads((tmp_path / "comparison.json").read_text())
+    found, figures = written["differences"]["lr"]["auc"], written["systems"]
+    assert found["difference"] == pytest.approx(figures["fm"]["auc"] - figures["lr"]["auc"], abs=1e-6)
+    assert found["low"] <= found["difference"] <= found["high"]
+    with pytest.raises(RunError, match=r"predicts like .* rating on"):
+        compare_rankings([runs["fm"], runs["ratings"]], console)
+
+
+def test_a_prediction_is_explained(runs: dict[str, Path]) -> None:
+    console = Console(record=True, width=120, file=io.StringIO())
+    explain_run(runs["fm"], console, user=None, item=None, row=3)
+    text = said(console)
+    assert "like: 0." in text
+    assert "item_id" in text
+    assert "strongest pairs" in text
+    explain_run(runs["fm"], console, user=None, item=None, row=None)
+    assert "loss of auc when shuffled" in said(console)
+    with pytest.raises(UsageError, match="There is no item 'nothing'"):
+        explain_run(runs["fm"], console, user="1", item="nothing", row=None)
+    with pytest.raises(UsageError, match="There is no test row 1000000000"):
+        explain_run(runs["fm"], console, user=None, item=None, row=10**9)
+
+
+def test_a_run_is_exported_once_more(runs: dict[str, Path]) -> None:
+    folder = export_ranking_run(runs["lr"], to=None, name=None, store_histories=False)
+    assert folder == runs["lr"].resolve() / "saved_model" / "2"
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({"target": "stars"}, ConfigError, "target = 'stars' is not possible"),
+        ({"target": "like", "data": {"like_from": 99.0}}, DataError, "None of .* ratings are 99 or more"),
+        ({"target": "like,rating", "target_weights": [1.0]}, ConfigError, "target_weights has 1 values"),
+        ({"target": "rating", "data": {"negative_rate": 0.5}}, ConfigError, "negative_rate goes with a single target"),
+    ],
+)
+def test_what_cannot_be_learned_is_refused(settings: dict, error: type[Exception], message: str) -> None:
+    layers = [{"family": "fm", "data": {"dataset": "simulated-tiny"}}, settings]
+    with pytest.raises(error, match=message):
+        PairData(build(ranking_config("fm"), layers)).selection()

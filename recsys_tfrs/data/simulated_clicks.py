@@ -60,8 +60,8 @@ class ClicksConfig:
     num_validation: int
     num_test: int
     sizes: tuple[tuple[str, int], ...] = (
-        (USER, 300),
-        ("item", 200),
+        (USER, 200),
+        ("item", 120),
         ("category", 20),
         ("site", 40),
         ("campaign", 30),

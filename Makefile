@@ -7,6 +7,8 @@ DATA_DIR ?=
 CONFIG ?=
 OUT ?=
 RUN ?= runs/latest
+RETRIEVAL ?= runs/cascade-retrieval
+RANKING ?= runs/cascade-ranking
 ARGS ?=
 
 # Spaces in a value survive; what is not given is not passed.
@@ -16,7 +18,7 @@ run_options = $(call option,--config,$(CONFIG)) $(call option,--out,$(OUT))
 python = "$(VENV)/bin/python"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train-retrieval train-mf train-deep-mf train-softmax train-sequential train-item2vec train-ranking compare export serve serve-check test test-slow lint format types notebooks check bench-retrieval bench-folding bench-sampled bench-sequential bench-serving doctor lock clean
+.PHONY: help setup train-retrieval train-mf train-deep-mf train-softmax train-sequential train-item2vec train-ranking compare export export-cascade serve serve-check test test-slow lint format types notebooks check bench-retrieval bench-folding bench-sampled bench-sequential bench-serving bench-cascade doctor lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -32,6 +34,12 @@ train-retrieval: setup ## Train, evaluate, index and export the two-tower retrie
 
 export: setup ## Export a run once more for TensorFlow Serving (RUN; ARGS="--index scann --to models")
 	@$(python) -m recsys_tfrs export "$(RUN)" $(ARGS)
+
+export-cascade: setup ## Retrieval and ranking in one model (RETRIEVAL, RANKING: runs, trained first if they are not there)
+	@test -e "$(RETRIEVAL)" || $(python) -m recsys_tfrs train two-tower $(data_options) --split leave-last-out --out "$(RETRIEVAL)"
+	@test -e "$(RANKING)" || $(python) -m recsys_tfrs train $(or $(FAMILY),deepfm) $(data_options) --split leave-last-out \
+		--set target=click --out "$(RANKING)"
+	@$(python) -m recsys_tfrs export-cascade "$(RETRIEVAL)" "$(RANKING)" $(ARGS)
 
 serve: setup ## Serve a run's exports over REST and gRPC for development (RUN, ARGS="--port 8601")
 	@$(python) -m recsys_tfrs serve "$(RUN)" $(ARGS)
@@ -101,6 +109,9 @@ bench-serving: setup ## Measure index and serving: speed, recall, latency, memor
 	@while read -r line; do case $$line in [a-z]*) $(python) -m pip install -q --no-deps "$$line" || true ;; esac; done \
 		<benchmarks/requirements.txt
 	@$(python) benchmarks/serving.py $(call option,--data-dir,$(DATA_DIR)) $(ARGS)
+
+bench-cascade: setup ## Measure the cascade: latency, and accuracy beside retrieval alone (ARGS="--only latency")
+	@$(python) benchmarks/cascade.py $(call option,--data-dir,$(DATA_DIR)) $(ARGS)
 
 lock: ## Write requirements/ anew from the ranges in setup.cfg (ARGS=--upgrade moves every version)
 	@PYTHON="$(PYTHON)" scripts/lock.sh $(ARGS)

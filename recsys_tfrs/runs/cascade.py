@@ -17,7 +17,7 @@ from recsys_tfrs.runs.cascade_measuring import CascadeFigures
 from recsys_tfrs.runs.cascade_stages import POPULARITY, OpenedCascade
 from recsys_tfrs.runs.catalogue import read_changes, with_catalogue
 from recsys_tfrs.runs.export import Choice
-from recsys_tfrs.runs.folder import is_ranking
+from recsys_tfrs.runs.folder import is_ranking, open_run
 from recsys_tfrs.runs.ranking_pairs import PairData
 from recsys_tfrs.runs.ranking_reopen import ReopenedRanker, reopen_ranker
 from recsys_tfrs.runs.reopen import Reopened, reopen
@@ -80,20 +80,8 @@ def export_cascade_run(
       RunError: a run is unfinished, damaged, of another kind, or of another data set or split.
       UsageError: quotas, weights or lengths that are not possible.
     """
-    names = [name for name, _ in options.sources if name != POPULARITY]
-    for path in (retrieval, *map(Path, names)):
-        if is_ranking(path):
-            raise RunError(f"{path} is a ranking run: a source of candidates is a retrieval run.")
-    if not is_ranking(ranking):
-        raise RunError(f"{ranking} is a retrieval run: the second stage is a ranking run, as `train deepfm` makes.")
     with console.status("opening the runs"):
-        ranker = reopen_ranker(ranking)
-        first = _with_changes(reopen(retrieval))
-        others = [None if name == POPULARITY else _with_changes(reopen(Path(name))) for name, _ in options.sources]
-    for opened, _ in (first, *filter(None, others)):
-        check_same_data(opened, ranker)
-    quotas = shares(options.candidates, [None, *(quota for _, quota in options.sources)])
-    cascade = OpenedCascade(ranker, *first, others, quotas)
+        cascade = open_cascade(retrieval, ranking, options)
     weight, tried = options.retrieval_weight, dict[float, float]()
     with console.status("measuring"):
         if weight == "auto":
@@ -102,13 +90,30 @@ def export_cascade_run(
     _show(console, cascade, figures, weight, tried)
     with console.status("exporting"):
         return cascade.export(
-            (to or ranker.run) / NAME,
+            (to or open_run(ranking)) / NAME,
             figures,
             weight=weight,
             diversify=options.diversify,
             index=options.index,
             max_k=options.max_k,
         )
+
+
+def open_cascade(retrieval: Path, ranking: Path, options: CascadeOptions) -> OpenedCascade:
+    """Reopen the runs of a cascade, to measure or to export; errors as of `export_cascade_run`."""
+    names = [name for name, _ in options.sources if name != POPULARITY]
+    for path in (retrieval, *map(Path, names)):
+        if is_ranking(path):
+            raise RunError(f"{path} is a ranking run: a source of candidates is a retrieval run.")
+    if not is_ranking(ranking):
+        raise RunError(f"{ranking} is a retrieval run: the second stage is a ranking run, as `train deepfm` makes.")
+    ranker = reopen_ranker(ranking)
+    first = _with_changes(reopen(retrieval))
+    others = [None if name == POPULARITY else _with_changes(reopen(Path(name))) for name, _ in options.sources]
+    for opened, _ in (first, *filter(None, others)):
+        check_same_data(opened, ranker)
+    quotas = shares(options.candidates, [None, *(quota for _, quota in options.sources)])
+    return OpenedCascade(ranker, *first, others, quotas)
 
 
 def check_same_data(retrieval: Reopened, ranking: ReopenedRanker) -> None:

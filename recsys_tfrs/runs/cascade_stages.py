@@ -15,7 +15,7 @@ from recsys_tfrs.evaluation.ranking import Scorer
 from recsys_tfrs.features.encoded import EncodedData
 from recsys_tfrs.index.exact import ExactIndex
 from recsys_tfrs.models.scoring import RetrievalScorer, asking_rows
-from recsys_tfrs.runs.cascade_measuring import CascadeFigures, measure_cascade, validated_weight
+from recsys_tfrs.runs.cascade_measuring import MAX_USERS, CascadeFigures, measure_cascade, validated_weight
 from recsys_tfrs.runs.export import DEFAULT_K, Choice, choose_index
 from recsys_tfrs.runs.index import settings_for
 from recsys_tfrs.runs.ranking_pairs import PairData
@@ -79,13 +79,14 @@ class OpenedCascade:
         stages = self._stages(self._first.prepared.selection_train, split.validation, 0.0)
         return validated_weight(stages, self.interactions, split.selection_train, split.validation)
 
-    def figures(self, weight: float) -> CascadeFigures:
-        """Both stages beside the first source alone, on the test part."""
+    def figures(self, weight: float, max_users: int | None = MAX_USERS) -> CascadeFigures:
+        """Both stages beside the first source alone, on the test part, or on so many users of it."""
         prepared = self._first.prepared
         stages = self._stages(prepared.train, prepared.split.test, weight)
         alone = prepared.scorer(self._first.model, prepared.train, prepared.split.test)
-        split = prepared.split
-        return measure_cascade(stages, alone, self.interactions, split.train, split.test, pairs=prepared.config.pairs)
+        rows = (prepared.split.train, prepared.split.test)
+        pairs = prepared.config.pairs
+        return measure_cascade(stages, alone, self.interactions, *rows, pairs=pairs, max_users=max_users)
 
     def export(
         self,

@@ -3,9 +3,9 @@
     python benchmarks/cascade_accuracy.py [--data-dir FOLDER] [--json FILE]
 
 Retrieval is the two-tower model with default settings, whose 200 candidates are ranked by a model of clicks
-(interactions beside items drawn at random), settings below. Both are trained twice: once without the validation part, on
-which the weight of retrieval in the order is chosen, and once as runs are, with it; these are measured on the test part,
-all users.
+(interactions beside items drawn at random), settings below. Both are trained twice: once without the validation part,
+on which the weight of retrieval in the order is chosen, and once as runs are, with it; these are measured on the test
+part, all users.
 """
 
 from __future__ import annotations
@@ -83,8 +83,8 @@ def render(figures: Figures) -> list[str]:
         *table(["", *SHOWN], rows),
         "",
         f"Weight of retrieval chosen on validation: {figures['weight']:g} (ndcg@10 there "
-        f"{tried[str(figures['weight'])]:.4f}; retrieval alone {tried['1.0']:.4f}, ranking model alone {tried['0.0']:.4f}). "
-        f"{figures['seconds']:.0f} s in all.",
+        f"{tried[str(figures['weight'])]:.4f}; retrieval alone {tried['1.0']:.4f}, ranking model alone "
+        f"{tried['0.0']:.4f}). {figures['seconds']:.0f} s in all.",
     ]
 
 

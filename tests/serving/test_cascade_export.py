@@ -18,6 +18,7 @@ from recsys_tfrs.serving import stranger
 from recsys_tfrs.serving.cascade_signatures import CascadeSettings, CascadeSignatures
 from recsys_tfrs.serving.folders import EXTRA_FOLDER, MANIFEST
 from recsys_tfrs.serving.model_card import MODEL_CARD
+from recsys_tfrs.serving.recommender import Recommender
 from recsys_tfrs.serving.stranger import CheckError, Export
 from recsys_tfrs.serving.version_folder import operations
 
@@ -124,6 +125,15 @@ def test_the_short_signatures(cascaded: Cascaded) -> None:
     told = cascaded.call("serving_default", user_id=["", ""], history=history, k=2)
     by_history = cascaded.call("recommend_history", history=history)
     assert by_history["item_id"].tolist() == told["item_id"].tolist()
+
+
+def test_it_is_asked_like_any_export(cascaded: Cascaded) -> None:
+    recommender = Recommender.load(cascaded.path)
+    (list_,) = recommender.recommend(["u3"], k=3, inputs={"without": [["popularity"]]})
+    out = cascaded.call("serving_default", user_id=["u3"], k=3, without=[["popularity"]])
+    assert [entry.item_id for entry in list_] == [item for item in out["item_id"][0] if item]
+    assert recommender.knows("u3")
+    assert not recommender.knows("nobody")
 
 
 def answer(cascaded: Cascaded, settings: CascadeSettings, k: int) -> dict[str, np.ndarray]:

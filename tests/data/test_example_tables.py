@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 from pathlib import Path
 
 import numpy as np
@@ -104,12 +105,16 @@ def test_a_file_is_split_by_time_where_one_is_declared(
 def test_a_random_split_is_that_of_its_seed_streamed_or_not(tmp_path: Path) -> None:
     path = table(tmp_path / "a.csv.gz")
     path.write_bytes(gzip.compress(path.read_bytes()))
+    size = path.stat().st_size
     request = ExampleRequest(str(path), test_fraction=0.3, validation_fraction=0.2, seed=3)
     kept = prices(load_examples(request))
     assert [len(part) for part in kept] == [30, 12, 18]
     assert sorted(price for part in kept for price in part) == [i / 4 for i in range(60)]
     assert prices(load_examples(ExampleRequest(**(vars(request) | {"stream_above": 0})))) == kept
     assert prices(load_examples(ExampleRequest(**(vars(request) | {"seed": 4})))) != kept
+    for times, fits in ((5, False), (7, True)):  # unpacked it is taken for six times as large
+        parts = load_examples(ExampleRequest(**(vars(request) | {"stream_above": times * size})))
+        assert isinstance(parts.train, InMemory) == fits
 
 
 def test_what_is_not_given_comes_off_the_training_file(tmp_path: Path) -> None:
@@ -136,6 +141,9 @@ def test_negatives_are_dropped_in_training_alone(tmp_path: Path, stream_above: i
     assert abs(len(clicks) - 1_500) < 78
     assert parts.test.num_rows == 300
     assert "a share of 0.25 is kept" in parts.notes[-1]
+    split = load_examples(ExampleRequest(str(train), negative_rate=0.25, stream_above=stream_above))
+    assert (split.validation.num_rows, split.test.num_rows) == (300, 300)
+    assert split.train.num_rows < 1_300
 
 
 def test_parquet_brings_its_own_types(tmp_path: Path) -> None:
@@ -268,6 +276,20 @@ def test_a_file_given_twice_is_refused(tmp_path: Path) -> None:
     test = table(tmp_path / "c.csv", 60, 90)
     for same in (train, copy):
         refused(UsageError, "validation rows .* train rows", train=train, validation=same, test=test)
+
+
+def test_files_of_equal_size_and_age_may_differ(tmp_path: Path) -> None:
+    train, test = table(tmp_path / "a.csv", 10, 90), tmp_path / "b.csv"
+    write(test, train.read_text().replace("u1", "u8"))
+    for path in (train, test):
+        os.utime(path, (1, 1))
+    assert load_examples(ExampleRequest(train=train, test=test)).test.num_rows == 80
+
+
+def test_lines_are_counted_over_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delimited.whole_lines, "__kwdefaults__", {"block_bytes": 300})
+    path = write(tmp_path / "a.csv", f"{HEADER}\n{lines(0, 50)}7,u,1,1,a,1,1,1\n")
+    refused(DataError, "line 52, column 'click': the label '7'", dataset=str(path))
 
 
 def test_labels_that_never_change_are_refused(tmp_path: Path) -> None:

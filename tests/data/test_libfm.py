@@ -31,6 +31,7 @@ def rows(file: LibfmFile) -> dict[str, list]:
         FIELDS.replace(" ", "\t"),
         FIELDS.replace(" 3", "   3").replace("7:1", "7:1.0 # a remark"),
         "\ufeff" + FIELDS,
+        "\ufeff" + FIELDS.replace(" ", "\t"),
         "\n" + FIELDS + "\n\n",
         gzip.compress(FIELDS.encode(), mtime=0),
     ],
@@ -83,6 +84,9 @@ def test_many_indices_with_values_are_refused_with_the_remedy(tmp_path: Path) ->
 def test_a_bad_line_is_named(tmp_path: Path, line: str, message: str) -> None:
     with pytest.raises(DataError, match=message):
         libfm(tmp_path / "a.libfm", f"{FIELDS}\n{line}\n{FIELDS}")
+    # Without the blank line most of these have the form that is read the fast way.
+    with pytest.raises(DataError, match=message.replace("line 4", "line 3")):
+        libfm(tmp_path / "a.libfm", f"{FIELDS}{line}\n{FIELDS}")
 
 
 @pytest.mark.parametrize(

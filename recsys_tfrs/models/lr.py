@@ -10,9 +10,12 @@ from collections.abc import Sequence
 from pydantic import Field
 
 from recsys_tfrs.features.fields import ExamplePreprocessor
-from recsys_tfrs.models.ranker import TRAINING as TRAINING
+from recsys_tfrs.models import ranker
 from recsys_tfrs.models.ranker import Part, Ranker, RankerConfig
 from recsys_tfrs.objectives.prediction import Target
+
+#: The family's own defaults of the ``training`` section: without hidden layers, steps may be longer.
+TRAINING = {**ranker.TRAINING, "learning_rate": 1e-2}
 
 
 class Config(RankerConfig):

@@ -17,7 +17,7 @@ part         output                                                  source
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -41,7 +41,7 @@ Part = Literal["linear", "fm", "deep", "cross"]
 TRAINING: dict[str, Any] = {
     "batch_size": 4_096,
     "epochs": 40,
-    "learning_rate": 1e-3,
+    "learning_rate": 2e-3,
     "validate_every": 1,
     "patience": 3,
     "jit_compile": True,
@@ -54,16 +54,29 @@ _PREDICTED_ROWS = 16_384
 _EMBEDDING_SALT, _UNKNOWN_SALT, _TOWER_SALT = 41, 42, 50
 
 
+RankerConfigT = TypeVar("RankerConfigT", bound="RankerConfig")
+
+
 class RankerConfig(FamilyConfig):
     """Settings of ranking models; a family is a choice of `parts`."""
 
     batches_of: ClassVar[BatchesOf] = "examples"
 
+    regularization: Literal["auto", "rows", "lookups"] = Field(
+        "auto",
+        description="rows: all embeddings decay (`embedding_decay`), so that what is rare is held at nothing; lookups: "
+        "those of a batch do (`embedding_l2`), so that what is frequent is held closest, with a small network; auto: "
+        "both are tried and validation decides.",
+    )
     parts: list[Part] = Field(["linear", "fm", "deep"], min_length=1, description="What the prediction is the sum of.")
     dim: int = Field(16, ge=1, description="Size of the embedding of a field.")
-    hidden: list[int] = Field([400, 400, 400], description="Hidden layers of the deep part.")
+    hidden: list[int] = Field([400, 400, 400], description="Hidden layers of the deep part, under `rows`.")
+    lookups_hidden: list[int] = Field([128], description="The same under `lookups`.")
     batch_norm: bool = Field(False, description="Normalise what goes into the hidden layers by the batch.")
-    dropout: float = Field(0.2, ge=0, lt=1, description="Share of outputs of hidden layers dropped in training.")
+    dropout: float = Field(
+        0.2, ge=0, lt=1, description="Share of outputs of hidden layers dropped in training, under `rows`."
+    )
+    lookups_dropout: float = Field(0.5, ge=0, lt=1, description="The same under `lookups`.")
     embedding_dropout: float = Field(0.0, ge=0, lt=1, description="Share of fields dropped in training.")
     unknown_rate: float = Field(
         0.1,
@@ -73,17 +86,25 @@ class RankerConfig(FamilyConfig):
         "rest of an example learns to speak for those never seen.",
     )
     embedding_l2: float = Field(
-        0.0, ge=0, description="Weight in the loss of the squared length of the embeddings of an example's fields."
+        0.03, ge=0, description="Under `lookups`, weight in the loss of the squared length of an example's embeddings."
     )
-    linear_l2: float = Field(0.0, ge=0, description="The same of first-order weights.")
+    linear_l2: float = Field(0.0, ge=0, description="The same of first-order weights, under either.")
     embedding_decay: float = Field(
-        0.0,
-        ge=0,
-        description="Weight in the loss of half the squared length of all embeddings, in the batch or not: what is "
-        "rare is held at nothing until it has proved itself.",
+        0.01, ge=0, description="Under `rows`, weight in the loss of half the squared length of all embeddings."
     )
     cross_layers: int = Field(3, ge=1, description="Layers of the cross part.")
     initial_scale: float = Field(0.01, gt=0, description="Standard deviation of the initial embeddings.")
+
+    def variants(self: RankerConfigT, has_times: bool) -> dict[str, RankerConfigT]:
+        """The settings that validation chooses from."""
+        if self.regularization != "auto" or not {"fm", "deep", "cross"} & set(self.parts):
+            return {self.regularization: self}
+        return {name: self.model_copy(update={"regularization": name}) for name in ("rows", "lookups")}
+
+    @property
+    def of_rows(self) -> bool:
+        """Whether all embeddings decay; until validation has decided, too."""
+        return self.regularization != "lookups"
 
     @field_validator("parts")
     @classmethod
@@ -134,9 +155,9 @@ class Ranker(tfrs.Model):
             if part in ("linear", "fm") and count > 1
         }
         if "deep" in self.parts:
-            self.tower = Tower(
-                config.hidden, dropout=config.dropout, batch_norm=config.batch_norm, seed=seed + 10, salt=_TOWER_SALT
-            )
+            hidden = config.hidden if config.of_rows else config.lookups_hidden
+            dropout = config.dropout if config.of_rows else config.lookups_dropout
+            self.tower = Tower(hidden, dropout=dropout, batch_norm=config.batch_norm, seed=seed + 10, salt=_TOWER_SALT)
             self.deep_output = _output(count, seed + 30, "deep_output")
         if "cross" in self.parts:
             self.crosses = [
@@ -208,9 +229,9 @@ class Ranker(tfrs.Model):
         outputs = self.outputs_of_fields(fields, seed, training)
         loss = self._loss(self.total(outputs), inputs["targets"], inputs.get("weights"))
         rows = tf.cast(tf.shape(fields.weights)[0], tf.float32)
-        if self.config.embedding_decay:
-            loss += self.config.embedding_decay * tf.nn.l2_loss(self.embeddings.table)
-        if self.config.embedding_l2:
+        if self.config.of_rows and self.config.embedding_decay:
+            loss += self.config.embedding_decay * tf.nn.l2_loss(self.embeddings.table[:, : self.embeddings.dim])
+        if not self.config.of_rows and self.config.embedding_l2:
             loss += self.config.embedding_l2 * tf.reduce_sum(tf.square(tf.cast(fields.vectors, tf.float32))) / rows
         if self.config.linear_l2 and "linear" in self.parts:
             loss += self.config.linear_l2 * tf.reduce_sum(tf.square(tf.cast(fields.weights, tf.float32))) / rows

@@ -19,10 +19,14 @@ from recsys_tfrs.runs.fitting import WEIGHTS
 from recsys_tfrs.runs.ranking_config import RankingRunConfig
 from recsys_tfrs.runs.ranking_data import Fold, RankingData
 from recsys_tfrs.runs.ranking_measuring import measure_target
+from recsys_tfrs.training.callbacks import is_better
 from recsys_tfrs.training.checkpoints import LoopState
 from recsys_tfrs.training.examples import ExampleBatches
 from recsys_tfrs.training.fit import Phase, fit, largest_table, make_optimizer
 from recsys_tfrs.training.platt import fit_platt
+
+#: Steps of an epoch that batches are made smaller for, and rows below which they are not.
+_LEAST_STEPS, _LEAST_ROWS = 64, 256
 
 #: Training rows that the mean output of each part is taken over.
 _MEAN_ROWS = 100_000
@@ -33,19 +37,23 @@ class FittedRanker:
     """A trained ranking model and how it came to be.
 
     Attributes:
+      config: of the run, what validation chose filled in.
       fold: what `model` was fitted on, and what it is measured on.
       model: trained and calibrated.
       selection: the fit that validation stopped.
       final: the fit `model` comes from.
       metric: what validation went by.
+      validated: its best value for each variant tried, by name.
       seconds: wall time of all fits.
     """
 
+    config: RankingRunConfig
     fold: Fold
     model: Ranker
     selection: LoopState
     final: LoopState
     metric: str
+    validated: dict[str, float]
     seconds: float
 
 
@@ -57,11 +65,21 @@ def fit_ranker(data: RankingData, config: RankingRunConfig, work: Path, console:
     if training.metric == AUTO:
         metric = "rmse" if fold.targets[0].kind == "rating" else "auc"
         training = training.model_copy(update={"metric": metric})
-    model = build_ranker(config, fold)
-    validate = _validator(model, fold)
-    selection = fit(
-        model, _batches(config, fold), Phase("selection", training.epochs, validate), training, work, console
-    )
+    best: tuple[RankingRunConfig, Ranker, LoopState] | None = None
+    validated = {}
+    variants = config.model.variants(has_times=True)
+    for name, settings in variants.items():
+        tried = config.model_copy(update={"model": settings})
+        candidate = build_ranker(tried, fold)
+        label = "selection" if len(variants) == 1 else f"selection-{name}"
+        phase = Phase(label, training.epochs, _validator(candidate, fold))
+        state = fit(candidate, _batches(config, fold), phase, training, work, console)
+        validated[name] = state.best_value
+        if best is None or is_better(training.metric, state.best_value, best[2].best_value):
+            best = tried, candidate, state
+    if best is None:
+        raise ValueError(f"{config.family} offers no variant to train.")
+    config, model, selection = best
     if config.evaluation.calibrate:
         calibrate(model, fold.measured)
     calibration = model.calibration.numpy()
@@ -74,7 +92,8 @@ def fit_ranker(data: RankingData, config: RankingRunConfig, work: Path, console:
         model.calibration.assign(calibration)
     model.take_part_means(last.train.take(slice(0, _MEAN_ROWS)))
     model.save_weights(work / WEIGHTS)
-    return FittedRanker(last, model, selection, final, training.metric, time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    return FittedRanker(config, last, model, selection, final, training.metric, validated, seconds)
 
 
 def build_ranker(config: RankingRunConfig, fold: Fold) -> Ranker:
@@ -114,4 +133,6 @@ def _validator(model: Ranker, fold: Fold) -> Callable[[], dict[str, float]]:
 
 
 def _batches(config: RankingRunConfig, fold: Fold) -> ExampleBatches:
-    return ExampleBatches(fold.train, config.training.batch_size, config.seed)
+    """Of the size configured, or of fewer rows where an epoch would have too few steps to learn in."""
+    most = max(_LEAST_ROWS, len(fold.train) // _LEAST_STEPS)
+    return ExampleBatches(fold.train, min(config.training.batch_size, most), config.seed)

@@ -7,6 +7,8 @@ from pathlib import Path
 from rich.console import Console
 
 from recsys_tfrs import runtime
+from recsys_tfrs.config import to_toml
+from recsys_tfrs.files import write_atomically
 from recsys_tfrs.runs.export import card_to
 from recsys_tfrs.runs.folder import CONFIG_FILE, RunFolder, discard
 from recsys_tfrs.runs.metrics_file import TrainingFigures
@@ -59,6 +61,7 @@ def train_ranker(config: RankingRunConfig, folder: RunFolder, console: Console) 
     write_ranking_metrics(metrics, folder.work)
     write_predictions(fitted.model, fitted.fold.measured, folder.work)
     write_report(metrics, measured, fitted, folder.work)
+    write_atomically(folder.work / CONFIG_FILE, to_toml(fitted.config))
     path = folder.finish()
     print_figures(console, metrics, path)
     return path
@@ -113,7 +116,7 @@ def _metrics(
         training=TrainingFigures(
             seconds=fitted.seconds,
             examples_per_second=speed,
-            validated={fitted.metric: selection.best_value},
+            validated=fitted.validated,
             events_per_second=speed,
             epochs=final.epoch if final is not selection else selection.best_epoch,
         ),

@@ -61,6 +61,11 @@ def test_few_indices_with_values_are_numbers_and_0_where_left_out(tmp_path: Path
     assert rows(file) == {"label": ["1", "0"], "feature_2": [0.5, 0], "feature_10": [3, 1]}
 
 
+def test_positions_that_are_neither_are_numbers_too(tmp_path: Path) -> None:
+    file = libfm(tmp_path / "a.svm", "1 1:2 5:1\n0 2:3 5:1\n")
+    assert rows(file) == {"label": ["1", "0"], "feature_1": [2, 0], "feature_2": [0, 3], "feature_5": [1, 1]}
+
+
 def test_many_indices_with_values_are_refused_with_the_remedy(tmp_path: Path) -> None:
     text = "".join(f"1 {i}:2 {'0:1' if i % 2 else ''}\n" for i in range(1, 300))
     with pytest.raises(DataError, match=r"more than 256 different indices.*make a table"):

@@ -9,6 +9,10 @@ import tensorflow as tf
 
 from recsys_tfrs.features.fields import IDS, VALUES, FieldLayout
 
+#: Rows of a table up to which the gradient of several ids is a whole table: that costs less than finding out which
+#: rows it has. Beyond, an optimizer that is lazy needs to know them.
+_SPARSE_ROWS = 100_000
+
 
 class Fields(NamedTuple):
     """What all parts of a ranking model read.
@@ -37,11 +41,14 @@ class FieldEmbeddings(tf.keras.layers.Layer):
       dim: size of the vectors; 0: first-order weights alone.
       scale: standard deviation of the initial vectors.
       seed: of the initial weights.
+
+    Attributes:
+      compiled: compute what XLA can compile, which fields of several ids are slower by; False at first.
     """
 
     def __init__(self, layout: FieldLayout, dim: int, *, scale: float, seed: int) -> None:
         super().__init__(name="field_embeddings")
-        self.layout, self.dim = layout, dim
+        self.layout, self.dim, self.compiled = layout, dim, False
         sizes = [*layout.single.values(), *layout.several.values(), *layout.dense.values()]
         firsts = np.concatenate([[0], np.cumsum(sizes)])
         self.first_rows = {name: int(first) for name, first in zip(layout.names, firsts[:-1], strict=True)}
@@ -90,6 +97,19 @@ class FieldEmbeddings(tf.keras.layers.Layer):
 
     def _mean(self, name: str, ids: tf.Tensor) -> tf.Tensor:
         """``[batch, dim + 1]`` mean of the rows of several ids, padding left out."""
-        known = tf.cast(ids > 0, tf.float32)
-        share = tf.math.divide_no_nan(known, tf.reduce_sum(known, axis=1, keepdims=True))
-        return tf.einsum("bw,bwd->bd", share, tf.gather(self.table, ids + self.first_rows[name]))
+        first = self.first_rows[name]
+        if self.compiled:
+            known = tf.cast(ids > 0, self.table.dtype)
+            share = tf.math.divide_no_nan(known, tf.reduce_sum(known, axis=1, keepdims=True))
+            return tf.einsum("bw,bwd->bd", share, tf.gather(self.table, ids + first))
+        # The known ids alone, one after the other, added up where they are read: no row is copied, forward or
+        # backward, while gathering them copies batch x width x dim numbers each way.
+        flat = tf.reshape(ids, [-1])
+        places = tf.cast(tf.where(flat > 0)[:, 0], tf.int32)
+        return tf.sparse.segment_mean(
+            self.table,
+            tf.gather(flat, places) + first,
+            places // tf.shape(ids)[1],
+            num_segments=tf.shape(ids)[0],
+            sparse_gradient=self.table.shape[0] > _SPARSE_ROWS,
+        )

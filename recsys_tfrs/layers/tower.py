@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from recsys_tfrs.layers.dropout import keep_mask
+from recsys_tfrs.layers.dropout import hashed_keep_mask
 
 
 class Tower(tf.keras.layers.Layer):
@@ -18,7 +18,7 @@ class Tower(tf.keras.layers.Layer):
       dropout: share of outputs of each layer dropped in training.
       batch_norm: normalise what goes into each f (Ioffe and Szegedy, ICML 2015).
       seed: of the initial weights.
-      salt: tells apart the random numbers drawn in one step, see `keep_mask`.
+      salt: tells apart the random numbers drawn in one step, see `hashed_keep_mask`.
     """
 
     def __init__(
@@ -55,6 +55,7 @@ class Tower(tf.keras.layers.Layer):
                 vectors = self._norms[place](vectors, training=training)
             vectors = self._activation(vectors)
             if training and self._dropout:
-                kept = keep_mask(tf.shape(vectors), self._dropout, seed, self._salt + place)
-                vectors = tf.where(kept, vectors / (1 - self._dropout), 0)
+                kept = hashed_keep_mask(tf.shape(vectors), self._dropout, seed, self._salt + place)
+                # A product, whose gradient is another one: selecting costs more of both.
+                vectors *= tf.cast(kept, vectors.dtype) * (1 / (1 - self._dropout))
         return vectors

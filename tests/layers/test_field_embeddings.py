@@ -76,3 +76,31 @@ def test_first_order_alone_has_no_vectors() -> None:
     encoded = {IDS: tf.constant([[1, 1]]), "words": tf.ones([1, 2], tf.int32), VALUES: tf.ones([1, 3])}
     assert layer(encoded).vectors.shape == (1, 5, 0)
     assert layer.table.shape == (15, 1)
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_the_mean_of_several_ids_and_its_gradient_are_those_written_out(
+    monkeypatch: pytest.MonkeyPatch, sparse: bool
+) -> None:
+    """In every way of computing it: what XLA compiles, with a gradient of all rows, with one of those looked up."""
+    monkeypatch.setattr("recsys_tfrs.layers.field_embeddings._SPARSE_ROWS", 0 if sparse else 100)
+    layer = FieldEmbeddings(FieldLayout(single={}, several={"words": 5}, dense={}), 2, scale=0.1, seed=1)
+    rows = np.arange(15, dtype=np.float32).reshape(5, 3)
+    layer.table.assign(rows)
+    words = tf.constant([[4, 1, 0], [0, 2, 4], [0, 0, 0], [3, 3, 1]])
+    means = np.stack([(rows[4] + rows[1]) / 2, (rows[2] + rows[4]) / 2, 0 * rows[0], (2 * rows[3] + rows[1]) / 3])
+    # Of the sum of squares: twice the mean of each example, by the share of each row in it.
+    gradient = np.zeros((5, 3), np.float32)
+    shares = [(0, 4, 1 / 2), (0, 1, 1 / 2), (1, 2, 1 / 2), (1, 4, 1 / 2), (3, 3, 2 / 3), (3, 1, 1 / 3)]
+    for example, row, share in shares:
+        gradient[row] += 2 * share * means[example]
+    for compiled in (False, True):
+        layer.compiled = compiled
+        with tf.GradientTape() as tape:
+            found = layer({"words": words})
+            loss = tf.reduce_sum(found.vectors**2) + tf.reduce_sum(found.weights**2)
+        np.testing.assert_allclose(found.vectors[:, 0], means[:, :2], rtol=1e-6)
+        np.testing.assert_allclose(found.weights[:, 0], means[:, 2], rtol=1e-6)
+        made = tape.gradient(loss, layer.table)
+        assert isinstance(made, tf.IndexedSlices) == (sparse or compiled)
+        np.testing.assert_allclose(tf.convert_to_tensor(made), gradient, rtol=1e-5)

@@ -28,11 +28,19 @@ class RankerContract:
     Attributes:
       family: its name in the registry.
       small: settings that make the model small.
+      has_vectors: whether its fields have more than a weight.
       sees_pairs: whether it can learn what two fields say together and neither alone.
     """
 
     family: ClassVar[str]
-    small: ClassVar[dict[str, Any]] = {"dim": 4, "hidden": [16], "unknown_rate": 0.0, "dropout": 0.0}
+    small: ClassVar[dict[str, Any]] = {
+        "dim": 4,
+        "hidden": [16],
+        "unknown_rate": 0.0,
+        "dropout": 0.0,
+        "embedding_decay": 0.0,
+    }
+    has_vectors: ClassVar[bool] = True
     sees_pairs: ClassVar[bool] = True
 
     def config(self, **settings: Any) -> Section:
@@ -61,6 +69,28 @@ class RankerContract:
         predicted = model.predict_examples(examples)
         assert predicted.shape == (60, 1)
         np.testing.assert_allclose(predicted, 0.4, atol=0.05)
+
+    def test_validation_chooses_how_embeddings_are_held_down(self) -> None:
+        """Each way has its own term in the loss, and a network of its own size."""
+        examples, layer = encoded(examples_of(60))
+        variants = family_module(self.family).Config(**self.small).variants(has_times=True)
+        if not self.has_vectors:
+            assert len(variants) == 1
+            return
+        assert set(variants) == {"rows", "lookups"}
+        batch = self.batch(examples)
+        for name, settings in (("rows", {"embedding_decay": 3.0}), ("lookups", {"embedding_l2": 3.0})):
+            none = self.made(examples, layer, regularization=name, embedding_decay=0.0, embedding_l2=0.0)
+            some = self.made(
+                examples, layer, regularization=name, **{"embedding_decay": 0.0, "embedding_l2": 0.0, **settings}
+            )
+            vectors = some.embeddings.table[:, : some.embeddings.dim]
+            if name == "lookups":
+                vectors = some.fields(batch["columns"]).vectors
+                expected = 3.0 * tf.reduce_sum(tf.square(vectors)) / 60
+            else:
+                expected = 3.0 * tf.reduce_sum(tf.square(vectors)) / 2
+            np.testing.assert_allclose(some.compute_loss(batch) - none.compute_loss(batch), expected, rtol=1e-3)
 
     def test_config_round_trip(self, tmp_path: Any) -> None:
         config = self.config()

@@ -7,4 +7,5 @@ from contracts.ranker_contract import RankerContract
 
 class TestLR(RankerContract):
     family = "lr"
+    has_vectors = False
     sees_pairs = False

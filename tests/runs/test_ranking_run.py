@@ -25,7 +25,8 @@ TRAINING = {"epochs": 2, "batch_size": 500, "jit_compile": False}
 
 
 def trained(out: Path, family: str = "fm", **settings: object) -> Path:
-    layers = [{"family": family, "data": {"dataset": "simulated-tiny"}, "training": TRAINING}, settings]
+    model = {"regularization": "rows"}
+    layers = [{"family": family, "data": {"dataset": "simulated-tiny"}, "training": TRAINING, "model": model}, settings]
     config = build(ranking_config(family), layers)
     return train_ranker(config, start(out, family, resume=False), Console(quiet=True))
 
@@ -35,7 +36,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("runs")
     return {
         "fm": trained(folder / "fm"),
-        "again": trained(folder / "again"),
+        "again": trained(folder / "again", evaluation={"importance": False}),
         "lr": trained(folder / "lr", "lr"),
         "ratings": trained(folder / "ratings", target="rating"),
     }

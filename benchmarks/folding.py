@@ -1,8 +1,11 @@
 """Folding and accuracy of the softmax family under different negatives: `make bench-folding`.
 
-    python benchmarks/folding.py [--data-dir FOLDER] [--seeds 3] [--epochs 20] [--only simulated-small ...]
+    python benchmarks/folding.py [--data-dir FOLDER] [--seeds 10] [--epochs 20] [--only simulated-small ...]
+        [--negatives uniform ...]
 
 The same model, settings, split and number of epochs; only the negatives differ, and nothing is tuned for any of them.
+A model without negatives gives everybody nearly the same list, and which list that is depends on its initial weights:
+one training says little, so what is judged is the ratio of means over many seeds, with an interval over the seeds.
 Writes `benchmarks/results/folding.json` and, rendered from it, `folding.md`. Without MovieLens 100K on this machine
 only the simulated data is measured.
 """
@@ -12,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import os
 import shlex
 import statistics
 import sys
@@ -21,6 +23,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from record import Figures, commit, judged, machine, table, today
 from rich.console import Console
 
@@ -55,6 +58,12 @@ NEGATIVES: dict[str, dict[str, Any]] = {
 NUM_NEGATIVES = 500
 METRICS = ("hit@10", "ndcg@10", "coverage@10")
 
+#: Shares of lists that are looked at, and how improbable a miss by luck must be.
+SHARES = {"never_touched": ("never touched", 1.0), "avoided": ("avoided", LUCK)}
+
+#: Draws of seeds, for intervals.
+RESAMPLES = 10_000
+
 #: A model with negatives has to show at most this share of what positives alone show.
 BAR, JUDGED = 0.2, ("uniform", "in-batch")
 
@@ -62,7 +71,7 @@ BAR, JUDGED = 0.2, ("uniform", "in-batch")
 def configuration(dataset: str, data_dir: Path | None, negatives: str, seed: int) -> RunConfig:
     """The settings of one training: the family's defaults, but for the negatives."""
     place = {} if data_dir is None or dataset.startswith("simulated") else {"data_dir": str(data_dir)}
-    model = {"hide": "any", "num_negatives": NUM_NEGATIVES, **NEGATIVES[negatives]}
+    model = {"hide": "any", "members": 1, "num_negatives": NUM_NEGATIVES, **NEGATIVES[negatives]}
     settings = {"family": "softmax", "seed": seed, "data": {"dataset": dataset, **place}, "model": model}
     return build(family_config("softmax"), [settings, {"split": {"method": "random"}}])
 
@@ -103,18 +112,20 @@ def of_the_truth(prepared: Prepared) -> Figures | None:
 
 
 def _lists(ranking: Ranking, train: Histories, prepared: Prepared, column: str) -> Figures:
-    groups, top_items = item_groups(prepared, column), ranking.top_items[:, :LIST_LENGTH]
+    groups = item_groups(prepared, column)
     return {
-        name: asdict(foreign_share(ranking.list_users, top_items, train, groups, luck))
-        for name, luck in (("never_touched", 1.0), ("avoided", LUCK))
+        name: asdict(foreign_share(ranking.list_users, ranking.top_items[:, :LIST_LENGTH], train, groups, luck))
+        for name, (_, luck) in SHARES.items()
     }
 
 
-def measure_dataset(dataset: str, data_dir: Path | None, seeds: list[int], epochs: int) -> Figures:
-    """``{"epochs", "oracle", "runs": {negatives: [one per seed]}}``."""
+def measure_dataset(
+    dataset: str, data_dir: Path | None, chosen: list[str], seeds: list[int], epochs: int
+) -> tuple[Figures | None, dict[str, list[Figures]]]:
+    """What the truth has, and of each of the chosen negatives one entry per seed."""
     runs: dict[str, list[Figures]] = {}
     prepared = prepare(configuration(dataset, data_dir, "positives-only", seeds[0]))
-    for negatives in NEGATIVES:
+    for negatives in chosen:
         for seed in seeds:
             config = configuration(dataset, data_dir, negatives, seed)
             found = train_and_measure(Prepared(config, prepared.interactions, prepared.split), epochs)
@@ -125,7 +136,7 @@ def measure_dataset(dataset: str, data_dir: Path | None, seeds: list[int], epoch
             )
             accuracy = ", ".join(f"{name} {value:.4f}" for name, value in found["metrics"].items())
             print(f"{dataset}, {negatives}, seed {seed}: {accuracy}; {shares}", flush=True)
-    return {"epochs": epochs, "oracle": of_the_truth(prepared), "runs": runs}
+    return of_the_truth(prepared), runs
 
 
 def render(dataset: str, figures: Figures) -> list[str]:
@@ -140,55 +151,65 @@ def render(dataset: str, figures: Figures) -> list[str]:
     ]
     if oracle is not None:
         rows.append(["*the truth*", *(f"{oracle['metrics'][metric]:.4f}" for metric in METRICS)])
-    number = len(runs["positives-only"])
-    lines = [f"{figures['epochs']} epochs; means of {number} seed{'s' if number > 1 else ''}.", ""]
-    lines += table(["negatives", *METRICS], rows)
+    seeds = ", ".join(f"{name} {len(entries)}" for name, entries in runs.items())
+    lines = [f"Means over seeds: {seeds}.", "", *table(["negatives", *METRICS], rows)]
     for column in GROUPS[dataset]:
         lines += ["", f"### {dataset}, groups: {column}", "", *_render_groups(column, runs, oracle)]
     return lines
 
 
 def _render_groups(column: str, runs: dict[str, list[Figures]], oracle: Figures | None) -> list[str]:
-    worst = {kind: _share(runs["positives-only"], column, kind) for kind in ("never_touched", "avoided")}
     rows = []
     for name, entries in runs.items():
-        cells = []
-        for kind in ("never_touched", "avoided"):
-            share = _share(entries, column, kind)
-            cells += [f"{share:.4f}", f"{share / worst[kind]:.2f}" if worst[kind] else "-"]
+        of = [f"{_share(entries, column, kind):.4f}" for kind in SHARES]
+        nearest = mean(entries, "folding", column, "overlap", "neighbour_share")
         cosine = mean(entries, "folding", column, "overlap", "centroid_cosine")
-        rows.append(
-            [name, *cells, f"{mean(entries, 'folding', column, 'overlap', 'neighbour_share'):.3f}", f"{cosine:.3f}"]
-        )
+        rows.append([name, *of, f"{nearest:.3f}", f"{cosine:.3f}"])
     if oracle is not None:
-        shares = [oracle["folding"][column][kind]["share"] for kind in worst]
-        cells = [
-            cell
-            for kind, share in zip(worst, shares, strict=True)
-            for cell in (f"{share:.4f}", f"{share / worst[kind]:.2f}")
-        ]
-        rows.append(["*the truth*", *cells, "", ""])
+        rows.append(["*the truth*", *(f"{oracle['folding'][column][kind]['share']:.4f}" for kind in SHARES), "", ""])
     first = runs["positives-only"][0]["folding"][column]
-    chance = [first["never_touched"]["chance"], first["avoided"]["chance"], first["overlap"]["neighbour_chance"]]
-    rows.append(["*items at random*", f"{chance[0]:.4f}", "", f"{chance[1]:.4f}", "", f"{chance[2]:.3f}", ""])
-    header = ["negatives", "never touched", "of positives-only", "avoided", "of positives-only"]
-    lines = table([*header, "neighbours unrelated", "cosine of centroids"], rows)
-    lines.append("")
-    for kind, said in (("never_touched", "never touched"), ("avoided", "avoided")):
-        verdicts = "; ".join(f"{name} {_verdict(runs, name, column, kind)}" for name in JUDGED)
+    chance = [f"{first[kind]['chance']:.4f}" for kind in SHARES]
+    rows.append(["*items at random*", *chance, f"{first['overlap']['neighbour_chance']:.3f}", ""])
+    header = ["negatives", *(said for said, _ in SHARES.values()), "neighbours unrelated", "cosine of centroids"]
+    lines = [*table(header, rows), "", "Of what positives alone show, with 95% intervals over seeds:", ""]
+    rows = [
+        [name, *(f"{r:.2f} ({low:.2f} to {high:.2f})" for r, low, high in ratios)]
+        for name, ratios in (
+            (name, [ratio(entries, runs["positives-only"], column, kind) for kind in SHARES])
+            for name, entries in runs.items()
+            if name != "positives-only"
+        )
+    ]
+    if oracle is not None:
+        truth = [oracle["folding"][column][kind]["share"] for kind in SHARES]
+        alone = [_share(runs["positives-only"], column, kind) for kind in SHARES]
+        rows.append(["*the truth*", *(f"{a / b:.2f}" for a, b in zip(truth, alone, strict=True))])
+    lines += [*table(["negatives", *(said for said, _ in SHARES.values())], rows), ""]
+    for kind, (said, _) in SHARES.items():
+        verdicts = "; ".join(f"{name} {_verdict(runs, name, column, kind)}" for name in JUDGED if name in runs)
         lines.append(f"- {said}, at most {BAR:.0%} of positives-only: {verdicts}")
     return lines
 
 
+def ratio(own: list[Figures], worst: list[Figures], column: str, kind: str) -> tuple[float, float, float]:
+    """Mean share over seeds, divided by that of positives alone, with a bootstrap interval over both sets of seeds."""
+    draw = np.random.default_rng(0)
+    shares = [np.array([entry["folding"][column][kind]["share"] for entry in entries]) for entries in (own, worst)]
+    drawn = [draw.choice(values, (RESAMPLES, len(values))).mean(axis=1) for values in shares]
+    low, high = np.quantile(drawn[0] / np.maximum(drawn[1], 1e-12), [0.025, 0.975])
+    return float(shares[0].mean() / max(shares[1].mean(), 1e-12)), float(low), float(high)
+
+
 def _verdict(runs: dict[str, list[Figures]], name: str, column: str, kind: str) -> str:
-    """The bar is reached where it is in every seed: a collapsed model's one list may be foreign to all or to none."""
+    """By the upper end of the interval; beside it, how many seeds reach the bar, each by its own."""
+    found, low, high = ratio(runs[name], runs["positives-only"], column, kind)
     pairs = [
         (own["folding"][column][kind]["share"], worst["folding"][column][kind]["share"])
-        for own, worst in zip(runs[name], runs["positives-only"], strict=True)
+        for own, worst in zip(runs[name], runs["positives-only"], strict=False)
     ]
     reached = sum(own <= BAR * worst for own, worst in pairs)
-    shown = ", ".join(f"{own:.4f} of {worst:.4f}" for own, worst in pairs)
-    return f"{judged(reached, len(pairs))}: {reached} of {len(pairs)} seeds reach it ({shown})"
+    verdict = judged(high, BAR, at_most=True)
+    return f"{verdict} at {found:.2f} ({low:.2f} to {high:.2f}), seed by seed {reached} of {len(pairs)}"
 
 
 def mean(entries: list[Figures], *keys: str) -> float:
@@ -216,8 +237,7 @@ def report(store: Figures) -> list[str]:
         f"{NEGATIVES['hard']['num_hard']} hardest of the mixed ones; all else equal and nothing tuned. Accuracy per "
         "test interaction, full ranking, seen items filtered.",
         "",
-        f"- *never touched*: share of the test users' lists of {LIST_LENGTH} from groups they never touched in "
-        "training.",
+        "- *never touched*: share of the test users' lists of ten from groups they never touched in training.",
         "- *avoided*: the same from groups that they left alone although they would have missed them by luck with a "
         f"probability of at most {LUCK:.0%}, had their items been drawn as everybody's are.",
         "- *neighbours unrelated*: share of items' ten nearest items (cosine) that have no group in common with them.",
@@ -229,12 +249,29 @@ def report(store: Figures) -> list[str]:
             "",
             f"## {dataset}",
             "",
-            f"{entry['date']}, commit {entry['commit']}, `{entry['command']}`  ",
-            f"{machine(entry['environment'])}; load of others before the start {entry['load_before']:.1f}",
+            f"{machine(entry['environment'])}",
+            "",
+            *(
+                f"- {', '.join(names)}: {of['date']}, commit {of['commit']}, {of['epochs']} epochs, `{of['command']}`"
+                for names, of in _by_origin(entry["origins"])
+            ),
             "",
             *render(dataset, entry["figures"]),
         ]
     return lines
+
+
+def _by_origin(origins: dict[str, Figures]) -> list[tuple[list[str], Figures]]:
+    """The rows that one command measured, and that command."""
+    found: list[tuple[list[str], Figures]] = []
+    for name in (name for name in NEGATIVES if name in origins):
+        for names, of in found:
+            if of == origins[name]:
+                names.append(name)
+                break
+        else:
+            found.append(([name], origins[name]))
+    return found
 
 
 def typed(arguments: list[str]) -> str:
@@ -247,23 +284,28 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--data-dir", type=Path, help="folder or zip of MovieLens 100K")
     arguments.add_argument("--only", nargs="+", choices=list(GROUPS), default=list(GROUPS), help="data sets to measure")
-    arguments.add_argument("--seeds", type=int, default=3, help="seeds, from 42 on")
+    arguments.add_argument("--negatives", nargs="+", choices=list(NEGATIVES), default=list(NEGATIVES), help="rows")
+    arguments.add_argument("--seeds", type=int, default=10, help="seeds, from 42 on")
     arguments.add_argument("--epochs", type=int, default=20)
     arguments.add_argument("--render", action="store_true", help="only write folding.md again from folding.json")
     args = arguments.parse_args()
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # every model is traced, which looks like too often to it
     store = json.loads(_STORE.read_text(encoding="utf-8")) if _STORE.exists() else {}
     for dataset in [] if args.render else args.only:
-        origin = {"date": today(), "commit": commit(), "load_before": os.getloadavg()[0]}
+        origin = {"date": today(), "commit": commit(), "epochs": args.epochs, "command": typed(sys.argv[1:])}
+        seeds = list(range(42, 42 + args.seeds))
         try:
-            figures = measure_dataset(dataset, args.data_dir, list(range(42, 42 + args.seeds)), args.epochs)
+            oracle, runs = measure_dataset(dataset, args.data_dir, args.negatives, seeds, args.epochs)
         except DatasetNotFoundError as error:
             if args.data_dir is not None:
                 sys.exit(str(error))
             print(f"{dataset} is left out: {error}")
             continue
-        command = typed(sys.argv[1:])
-        store[dataset] = {**origin, "command": command, "environment": runtime.describe(), "figures": figures}
+        entry = store.setdefault(dataset, {"origins": {}, "figures": {"runs": {}}})
+        entry["environment"] = runtime.describe()
+        entry["origins"] |= dict.fromkeys(args.negatives, origin)
+        rows = entry["figures"]["runs"] | runs
+        entry["figures"] = {"oracle": oracle, "runs": {name: rows[name] for name in NEGATIVES if name in rows}}
         _write(store)
     _write(store)
     print(f"\nReport: {_REPORT}")
@@ -272,9 +314,9 @@ def main() -> None:
 def _write(store: Figures) -> None:
     _RESULTS.mkdir(exist_ok=True)
     ordered = {dataset: store[dataset] for dataset in GROUPS if dataset in store}
-    for path, text in ((_STORE, json.dumps(ordered, indent=1)), (_REPORT, "\n".join(report(ordered)))):
+    for path, lines in ((_STORE, lambda: [json.dumps(ordered, indent=1)]), (_REPORT, lambda: report(ordered))):
         temporary = path.with_suffix(".tmp")
-        temporary.write_text(text + "\n", encoding="utf-8")
+        temporary.write_text("\n".join(lines()) + "\n", encoding="utf-8")
         temporary.replace(path)
 
 

@@ -195,11 +195,13 @@ def export(run: Path, index: Any, to: Path | None, name: str | None, max_k: int,
     from recsys_tfrs import runtime
 
     runtime.import_tensorflow()
-    from recsys_tfrs.runs.export import export_run
+    from recsys_tfrs.runs.export import NAME, check_place, export_run
     from recsys_tfrs.runs.folder import is_ranking
     from recsys_tfrs.runs.ranking_reopen import export_ranking_run
 
     console = _console()
+    if to is not None:
+        check_place(to / (name or NAME))
     if is_ranking(run):
         folder = export_ranking_run(run, to=to, name=name, store_histories=not no_histories)
     else:

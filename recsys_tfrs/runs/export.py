@@ -71,9 +71,7 @@ def export_run(
       MissingExtraError: ScaNN was asked for and cannot be imported.
     """
     base = (to or open_run(path)) / (name or (NAME if to else IN_RUN))
-    for folder in (base, *base.parents):
-        if folder.exists() and not folder.is_dir():
-            raise UsageError(f"{base} cannot hold versions, because {folder} is a file: choose another --to or --name.")
+    check_place(base)
     opened = reopen(path)
     trained_on = opened.prepared.interactions
     changes = changed(read_changes(opened.run), trained_on, items=items, remove=remove)
@@ -97,6 +95,17 @@ def export_run(
     if base.parent == opened.run:
         card_to(folder, opened.run)
     return folder
+
+
+def check_place(base: Path) -> None:
+    """See that a folder can hold versions.
+
+    Raises:
+      UsageError: it, or one above it, is a file.
+    """
+    for folder in (base, *base.parents):
+        if folder.exists() and not folder.is_dir():
+            raise UsageError(f"{base} cannot hold versions, because {folder} is a file: choose another --to or --name.")
 
 
 def choose_index(

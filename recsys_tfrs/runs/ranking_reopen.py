@@ -13,6 +13,7 @@ from recsys_tfrs.config import build, read_toml
 from recsys_tfrs.errors import RunError
 from recsys_tfrs.models.ranker import Ranker
 from recsys_tfrs.runs.evaluate import TOLERANCE
+from recsys_tfrs.runs.export import check_place
 from recsys_tfrs.runs.fitting import WEIGHTS
 from recsys_tfrs.runs.folder import CONFIG_FILE, open_run
 from recsys_tfrs.runs.ranking_config import RankingRunConfig, ranking_config
@@ -117,5 +118,6 @@ def export_ranking_run(path: Path, *, to: Path | None, name: str | None, store_h
     """
     opened = reopen_ranker(path)
     base = (to or opened.run) / (name or (NAME if to else IN_RUN))
+    check_place(base)
     facts = opened.recorded.model_dump(mode="json")
     return write_ranking_export(opened.model, opened.data, opened.fold, facts, base, store_histories=store_histories)

@@ -192,6 +192,28 @@ def test_ratings_are_read() -> None:
     np.testing.assert_allclose(model.query_vectors(*asked), model.query_vectors(*asked, mean), atol=1e-6)
 
 
+def test_ratings_of_items_that_say_nothing_are_left_out_with_them() -> None:
+    data = features_free()
+    model = built(data, build_histories(data, np.flatnonzero(data.items != 7)))
+    model.query_tower.rating.assign(tf.ones([4]))
+    rated = tf.RaggedTensor.from_row_lengths(tf.constant([1.0, 3.0, 5.0, 1.0, 5.0]), [3, 2])
+    found = model.query_vectors(tf.zeros([2], tf.int32), ragged([3, 7, 1], [3, 1]), rated).numpy()
+    np.testing.assert_allclose(found[0], found[1], atol=1e-6)
+
+
+def test_drawn_items_alone_are_the_full_softmax_where_all_are_drawn() -> None:
+    """And the batch's targets are not among them otherwise."""
+    batch = batch_of([[3, 5], [4, 0]], [[5, 1], [2, 0]])
+    drawn = {"objective": "cross-entropy", "batch_negatives": False}
+    data = features_free()
+    full, all_drawn, few = (
+        float(built(data, **way).compute_loss(batch))
+        for way in ({"objective": "full-softmax"}, {**drawn, "num_samples": 9}, {**drawn, "num_samples": 1})
+    )
+    assert all_drawn == pytest.approx(full, rel=1e-5)
+    assert abs(few - full) > 1e-3
+
+
 def test_the_times_between_items_are_read_and_unknown_where_they_are_not_told() -> None:
     data = features_free()
     model = built(data, gap_input=True, rating_input=False)

@@ -201,6 +201,20 @@ def test_ratings_of_items_that_say_nothing_are_left_out_with_them() -> None:
     np.testing.assert_allclose(found[0], found[1], atol=1e-6)
 
 
+def test_a_rating_is_read_as_its_deviation_in_standard_deviations_and_not_of_the_unknown_item() -> None:
+    data = features_free()
+    model = built(data)
+    mean, deviation = float(data.ratings.mean()), float(data.ratings.std())
+    found = model._deviation(tf.constant([mean, mean + 2 * deviation, mean - deviation])).numpy()
+    np.testing.assert_allclose(found, [0, 2, -1], atol=1e-5)
+    tower = model.query_tower
+    tower.rating.assign(tf.ones([4]))
+    vectors = tf.concat([tf.zeros([1, 2, 4]), tf.ones([1, 2, 4])], axis=1)  # two unknown items, two known ones
+    states = tower.states(tf.zeros([1, 4], tf.int32), vectors, tf.constant([[2.0, -1.0, 2.0, -1.0]])).last.numpy()[0]
+    np.testing.assert_array_equal(states[0], states[1])
+    assert np.abs(states[2] - states[3]).max() > 1e-3
+
+
 def test_drawn_items_alone_are_the_full_softmax_where_all_are_drawn() -> None:
     """And the batch's targets are not among them otherwise."""
     batch = batch_of([[3, 5], [4, 0]], [[5, 1], [2, 0]])

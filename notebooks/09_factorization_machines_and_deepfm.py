@@ -38,7 +38,12 @@ console = Console(width=110, force_jupyter=False, force_terminal=False)
 
 
 settings = {"data": {"dataset": DATASET}, "split": {"method": "random"}, "target": "like"}
-small = {"training": {"epochs": 6, "refit": False, "jit_compile": False}, "features": {"history": 20}}
+# A small network, one of the two ways of regularisation and few epochs, so that this runs in a minute.
+small = {
+    "training": {"epochs": 6, "refit": False},
+    "features": {"history": 20},
+    "model": {"regularization": "rows", "hidden": [64, 64]},
+}
 config = build(ranking_config("deepfm"), [settings, small, {"family": "deepfm"}])
 runtime.configure(config.device, seed=config.seed)
 data = PairData(config)

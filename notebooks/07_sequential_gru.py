@@ -110,9 +110,9 @@ plt.show()
 # %% [markdown]
 # ## 3. Losses
 #
-# Against all items (full softmax), or against the batch's own targets and some drawn by popularity: cross-entropy with
-# the correction for how likely each was drawn, or the ranking losses of the papers. $r_i$ is the target's score, $r_j$
-# a negative's, $s_j$ the softmax over the negatives:
+# Against all items (full softmax), or against some drawn by popularity, with the batch's own targets or without:
+# cross-entropy with the correction for how likely each was drawn, or the ranking losses of the papers. $r_i$ is the
+# target's score, $r_j$ a negative's, $s_j$ the softmax over the negatives:
 #
 # | loss | of a target |
 # | --- | --- |

@@ -61,17 +61,20 @@ class EncodedData:
         return {name: tf.gather(table, rows + 1) for name, table in self.context_table.items()}
 
 
-def encode(features: FeaturesConfig, interactions: Interactions, histories: Histories) -> EncodedData:
+def encode(
+    features: FeaturesConfig, interactions: Interactions, histories: Histories, characters: int = 0
+) -> EncodedData:
     """Adapt the preprocessing layers on the training rows and encode the data set.
 
     Args:
       features: of the preprocessing layers.
       interactions: the data set.
       histories: the training rows, grouped by user.
+      characters: read texts of items by so many of their characters instead of by words; 0: by words.
     """
     item_counts = np.bincount(histories.items, minlength=interactions.num_items + 1)
     users = user_preprocessor(interactions, histories.lengths > 0, features)
-    items = item_preprocessor(interactions, item_counts > 0, features)
+    items = item_preprocessor(interactions, item_counts > 0, features, characters)
     context = context_preprocessor(interactions, histories.rows, features)
     ratings = histories.ratings
     return EncodedData(

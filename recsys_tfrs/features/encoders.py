@@ -278,8 +278,7 @@ class TimestampEncoder(Encoder):
 
 def make_encoder(kind: Kind, config: FeaturesConfig, name: str) -> Encoder:
     """Choose the encoder of a column kind."""
-    # TensorFlow refuses spaces, signs and other scripts in the names of graph nodes; columns may have any name.
-    name = re.sub(r"[^A-Za-z0-9.-]+", "_", name).strip("_") or "column"
+    name = layer_name(name)
     match kind:
         case Kind.CATEGORICAL:
             return CategoricalEncoder(config, name=name)
@@ -295,6 +294,14 @@ def make_encoder(kind: Kind, config: FeaturesConfig, name: str) -> Encoder:
             return NumericEncoder(config, name=name)
         case Kind.TIMESTAMP:
             return TimestampEncoder(name=name)
+
+
+def layer_name(column: str) -> str:
+    """What the layer of a column is called.
+
+    TensorFlow refuses spaces, signs and other scripts in the names of graph nodes; columns may have any name.
+    """
+    return re.sub(r"[^A-Za-z0-9.-]+", "_", column).strip("_") or "column"
 
 
 def _plain_words(texts: tf.Tensor) -> tf.Tensor:

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from recsys_tfrs.data.interactions import FeatureColumn, Interactions
 from recsys_tfrs.errors import ConfigError
+from recsys_tfrs.features.characters import CharacterEncoder
 from recsys_tfrs.features.config import FeaturesConfig
-from recsys_tfrs.features.encoders import Encoder, IdEncoder, make_encoder
+from recsys_tfrs.features.encoders import Encoder, IdEncoder, layer_name, make_encoder
 from recsys_tfrs.schema import ITEM_ID, TIMESTAMP, USER_ID, USER_ZIP_CODE, Kind
 
 #: Columns that name almost each user for himself: memorised, not generalised, so used only when asked for.
@@ -25,17 +26,32 @@ _BLOCK_ROWS = 1 << 20
 class FeaturePreprocessor(tf.keras.layers.Layer):
     """Raw columns -> encoded tensors, for the users, the items or the context of a data set.
 
+    Args:
+      id_name: see below.
+      columns: side features by name.
+      config: how each kind is encoded.
+      characters: read texts by so many of their characters instead of by words; 0: by words.
+
     Attributes:
       id_name: ``user_id`` or ``item_id``, the id column, always present; None for context, which has no id.
       encoders: encoder by column name, the id column first.
     """
 
-    def __init__(self, id_name: str | None, columns: Mapping[str, FeatureColumn], config: FeaturesConfig) -> None:
+    def __init__(
+        self,
+        id_name: str | None,
+        columns: Mapping[str, FeatureColumn],
+        config: FeaturesConfig,
+        characters: int = 0,
+    ) -> None:
         super().__init__(name=f"{id_name or 'context'}_preprocessor", autocast=False)
         self.id_name = id_name
         self.encoders: dict[str, Encoder] = {} if id_name is None else {id_name: IdEncoder(name=id_name)}
         for name, column in columns.items():
-            self.encoders[name] = make_encoder(column.kind, config, name)
+            if characters and column.kind is Kind.TEXT:
+                self.encoders[name] = CharacterEncoder(characters, name=layer_name(name))
+            else:
+                self.encoders[name] = make_encoder(column.kind, config, name)
 
     def adapt(
         self, ids: NDArray[Any] | None, columns: Mapping[str, FeatureColumn], known: NDArray[np.bool_ | np.int64]
@@ -111,11 +127,11 @@ def user_preprocessor(
 
 
 def item_preprocessor(
-    interactions: Interactions, known_items: NDArray[np.bool_], config: FeaturesConfig
+    interactions: Interactions, known_items: NDArray[np.bool_], config: FeaturesConfig, characters: int = 0
 ) -> FeaturePreprocessor:
-    """The items' preprocessing layer, adapted on the items of the training rows."""
+    """The items' preprocessing layer, adapted on the items of the training rows; see `FeaturePreprocessor`."""
     columns = _chosen(interactions.item_features, config.item_columns, "item")
-    layer = FeaturePreprocessor(ITEM_ID, columns, config)
+    layer = FeaturePreprocessor(ITEM_ID, columns, config, characters)
     layer.adapt(interactions.item_ids, columns, known_items)
     return layer
 

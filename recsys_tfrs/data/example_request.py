@@ -41,8 +41,7 @@ class ExampleRequest:
       binary: labels are 0 and 1; False: they are any numbers, such as ratings.
       test_fraction: of the rows of a file that is split.
       validation_fraction: of the rows of a file that is split.
-      seed: of a random split, of dropped negatives, and of simulated data.
-      negative_rate: share of the training rows with label 0 that is kept.
+      seed: of a random split and of simulated data.
       stream_above: bytes of all files above which rows are read anew each time instead of being kept in memory.
     """
 
@@ -55,7 +54,6 @@ class ExampleRequest:
     test_fraction: float = 0.1
     validation_fraction: float = 0.1
     seed: int = 42
-    negative_rate: float = 1.0
     stream_above: int = 256 << 20
 
     def __post_init__(self) -> None:
@@ -69,8 +67,6 @@ class ExampleRequest:
                 f"Test and validation rows must be shares of the file between 0 and 1 that leave something to train "
                 f"on, but are {self.test_fraction:g} and {self.validation_fraction:g}."
             )
-        if not 0 < self.negative_rate <= 1:
-            raise UsageError(f"The share of negatives to keep must lie in (0, 1], got {self.negative_rate:g}.")
 
     def files(self) -> tuple[dict[str, Path], Format | None]:
         """``({part: path}, format)``: the files by the part they hold, and how they are said to be written."""

@@ -26,7 +26,6 @@ from recsys_tfrs.errors import DataError, UsageError
 from recsys_tfrs.schema import Kind
 
 _PARTS = ("train", "validation", "test")
-_DROPPED = len(_PARTS)
 _LIBFM_SUFFIXES = (".libfm", ".libsvm", ".svm", ".svmlight")
 _LIBFM_LINE = re.compile(rb"\s*([-+.\deE]+\s+)?[^\s:,;]+:[^\s:,;]+(\s+[^\s:,;]+:[^\s:,;]+)*\s*(#.*)?")
 #: What text grows to when it is unpacked, for the choice between memory and reading anew.
@@ -62,12 +61,6 @@ def load_examples(request: ExampleRequest) -> ExampleParts:
     keep = sum(map(_size, paths.values())) <= request.stream_above
     scans = {part: _scan(file, columns, keep) for part, file in files.items()}
     rows, split = _assign(request, scans, columns)
-    if request.negative_rate < 1:
-        rows["train"] = _drop_negatives(rows["train"], scans["train"].labels[:, 0], request)
-        notes.append(
-            f"Of the training rows with label 0 a share of {request.negative_rate:g} is kept; probabilities of a model "
-            "that learns from them are too high until they are corrected for it."
-        )
     sources: dict[str, ExampleSource] = {}
     for number, part in enumerate(_PARTS):
         holder = part if part in files else "train"
@@ -191,11 +184,6 @@ def _assign(
     taken = ", ".join(f"{share:.0%} {part}" for part, share in shares.items())
     files = "" if len(scans) == 1 else " of the training file"
     return rows, f"{how}: {taken}{files}"
-
-
-def _drop_negatives(rows: NDArray[np.int8], labels: NDArray[np.int8], request: ExampleRequest) -> NDArray[np.int8]:
-    drawn = np.random.default_rng([request.seed, 1]).random(len(rows), dtype=np.float32)
-    return np.where((rows == 0) & (labels == 0) & (drawn >= request.negative_rate), np.int8(_DROPPED), rows)
 
 
 def _refuse_constant(part: str, columns: ExampleColumns, labels: NDArray[np.int8]) -> None:

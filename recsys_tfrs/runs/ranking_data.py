@@ -25,7 +25,8 @@ class Fold:
       targets: what is predicted, with the statistics of the rows to fit on.
       train: to fit on.
       measured: to measure on.
-      negative_rate: share of the negative rows that is among those to fit on.
+      kept: numbers of the rows of `train` that are fitted on; None: all of them.
+      negative_rate: share of the negative rows that is among those.
       slices: by name, the group of each measured row.
       mean_predictions: ``[num_measured, num_targets]`` by name of a baseline that takes means alone.
     """
@@ -34,9 +35,15 @@ class Fold:
     targets: list[Target]
     train: EncodedExamples
     measured: EncodedExamples
+    kept: NDArray[np.int64] | None = None
     negative_rate: float = 1.0
     slices: Mapping[str, RowGroups] = field(default_factory=dict)
     mean_predictions: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+
+    @property
+    def num_fitted(self) -> int:
+        """Rows that are fitted on."""
+        return len(self.train) if self.kept is None else len(self.kept)
 
 
 class RankingData(Protocol):
@@ -109,18 +116,25 @@ def targets_of(
     return targets
 
 
-def fewer_negatives(examples: EncodedExamples, rate: float, seed: int) -> EncodedExamples:
-    """Keep a share of the rows whose first target is 0.
+def fewer_negatives(examples: EncodedExamples, rate: float, seed: int) -> NDArray[np.int64] | None:
+    """Numbers of the rows to fit on where a share of those whose target is 0 is kept; None: all.
+
+    Numbers alone, so that arrays that lie on disk stay there: 8 bytes for each row that is kept.
 
     Raises:
       ConfigError: the first of several targets, or one that is no yes or no, would be thinned out.
     """
     if rate == 1.0:
-        return examples
+        return None
     if examples.targets.shape[1] > 1 or not np.isin(examples.targets, (0, 1)).all():
         raise ConfigError("data.negative_rate goes with a single target of 0 and 1: leave it at 1.")
     drawn = np.random.default_rng(seed).random(len(examples))
-    return examples.take(np.flatnonzero((examples.targets[:, 0] > 0) | (drawn < rate)))
+    return np.flatnonzero((examples.targets[:, 0] > 0) | (drawn < rate))
+
+
+def labels_of(examples: EncodedExamples, kept: NDArray[np.int64] | None) -> NDArray[np.float32]:
+    """``[num_kept, num_targets]`` labels of the rows to fit on."""
+    return examples.targets if kept is None else examples.targets[kept]
 
 
 def grouped(grouping: Grouping, users: NDArray[np.int32], items: NDArray[np.int32]) -> RowGroups:

@@ -90,7 +90,7 @@ def fit_ranker(data: RankingData, config: RankingRunConfig, work: Path, console:
         phase = Phase("refit", selection.best_epoch, None)
         final = fit(model, _batches(config, last), phase, training, work, console)
         model.calibration.assign(calibration)
-    model.take_part_means(last.train.take(slice(0, _MEAN_ROWS)))
+    model.take_part_means(last.train.take(slice(0, _MEAN_ROWS) if last.kept is None else last.kept[:_MEAN_ROWS]))
     model.save_weights(work / WEIGHTS)
     seconds = time.perf_counter() - started
     return FittedRanker(config, last, model, selection, final, training.metric, validated, seconds)
@@ -134,5 +134,5 @@ def _validator(model: Ranker, fold: Fold) -> Callable[[], dict[str, float]]:
 
 def _batches(config: RankingRunConfig, fold: Fold) -> ExampleBatches:
     """Of the size configured, or of fewer rows where an epoch would have too few steps to learn in."""
-    most = max(_LEAST_ROWS, len(fold.train) // _LEAST_STEPS)
-    return ExampleBatches(fold.train, min(config.training.batch_size, most), config.seed)
+    most = max(_LEAST_ROWS, fold.num_fitted // _LEAST_STEPS)
+    return ExampleBatches(fold.train, min(config.training.batch_size, most), config.seed, fold.kept)

@@ -24,7 +24,7 @@ from recsys_tfrs.features.encoded import EncodedData, encode
 from recsys_tfrs.features.fields import ExamplePreprocessor
 from recsys_tfrs.features.pair_examples import encode_pairs, pair_encoders
 from recsys_tfrs.runs.ranking_config import RankingRunConfig
-from recsys_tfrs.runs.ranking_data import Fold, fewer_negatives, grouped, targets_of
+from recsys_tfrs.runs.ranking_data import Fold, fewer_negatives, grouped, labels_of, targets_of
 from recsys_tfrs.schema import PairTarget, SplitMethod
 
 #: Ratings that the mean of a user or an item is pulled towards the overall mean by.
@@ -102,9 +102,10 @@ class PairData:
         self.encoded: EncodedData = data
         return Fold(
             preprocessor=layer,
-            targets=targets_of(self.target_names, config.target_weights, kept.targets, kinds),
-            train=kept,
+            targets=targets_of(self.target_names, config.target_weights, labels_of(examples, kept), kinds),
+            train=examples,
             measured=encode_pairs(data, layer, asked, known, in_order=in_order),
+            kept=kept,
             negative_rate=rate,
             slices={
                 grouping.name: grouped(grouping, asked.users, asked.items)

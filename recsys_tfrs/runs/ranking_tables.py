@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import tempfile
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +23,7 @@ from recsys_tfrs.features.encoders import CategoricalEncoder
 from recsys_tfrs.features.example_encoding import GroupCodes, adapt_encoders, encode_examples
 from recsys_tfrs.features.fields import IDS, EncodedExamples, ExamplePreprocessor
 from recsys_tfrs.runs.ranking_config import RankingDataConfig, RankingRunConfig
-from recsys_tfrs.runs.ranking_data import Fold, fewer_negatives, targets_of
+from recsys_tfrs.runs.ranking_data import Fold, fewer_negatives, labels_of, targets_of
 
 #: Slices by field, at most: those of the fewest values.
 _MOST_SLICES = 6
@@ -68,6 +70,11 @@ class TableData:
 
     def __init__(self, config: RankingRunConfig) -> None:
         self._config, data = config, config.data
+        if data.skip_bad_rows:
+            raise ConfigError(
+                "--skip-bad-rows goes with interactions: a table of examples is read as it stands, and a row that "
+                "cannot be read is named with its file and line. Correct it, or take it out of the file."
+            )
         self.parts: ExampleParts = load_examples(
             ExampleRequest(
                 dataset=None if data.train else data.dataset,
@@ -92,8 +99,7 @@ class TableData:
         if not data.validation:
             self.counts["num_train"] += self.counts["num_validation"]
         self._groups = GroupCodes()
-        # Arrays of what does not fit into memory; they go with this object.
-        self._folder = tempfile.TemporaryDirectory(prefix="examples-", ignore_cleanup_errors=True)
+        self._folder: Path | None = None
 
     def selection(self) -> Fold:
         """See `RankingData`."""
@@ -121,26 +127,34 @@ class TableData:
         layer = ExamplePreprocessor(adapt_encoders(train, self._config.features))
         name = f"fold-{train.num_rows}"
         fitted = self._encoded(train, layer, f"{name}-train")
-        kept = fewer_negatives(fitted, self._config.data.negative_rate, self._config.seed)
-        return self._with(layer, kept, self._encoded(measured, layer, f"{name}-measured"))
+        return self._with(layer, fitted, self._encoded(measured, layer, f"{name}-measured"))
 
     def _with(self, layer: ExamplePreprocessor, train: EncodedExamples, measured: EncodedExamples) -> Fold:
         kinds = ["rating"] * len(self.target_names) if self._config.target == "rating" else None
-        targets = targets_of(self.target_names, self._config.target_weights, train.targets, kinds)
+        kept = fewer_negatives(train, self._config.data.negative_rate, self._config.seed)
+        targets = targets_of(self.target_names, self._config.target_weights, labels_of(train, kept), kinds)
         means = np.array([target.mean for target in targets], np.float32)
         return Fold(
             preprocessor=layer,
             targets=targets,
             train=train,
             measured=measured,
+            kept=kept,
             negative_rate=self._config.data.negative_rate,
             slices=_slices(layer, measured),
             mean_predictions={"mean": np.broadcast_to(means, measured.targets.shape)},
         )
 
     def _encoded(self, source: ExampleSource, layer: ExamplePreprocessor, name: str) -> EncodedExamples:
-        folder = None if _in_memory(source) else Path(self._folder.name) / name
+        folder = None if _in_memory(source) else self._place() / name
         return encode_examples(source, layer, self.target_names, folder, groups=self._groups)
+
+    def _place(self) -> Path:
+        """A folder for the arrays of what does not fit into memory, which goes with this object."""
+        if self._folder is None:
+            self._folder = Path(tempfile.mkdtemp(prefix="examples-"))
+            weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+        return self._folder
 
     def _targets(self) -> list[str]:
         known = list(next(iter(self.parts.train.chunks())).targets)

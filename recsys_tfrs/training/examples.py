@@ -31,21 +31,23 @@ class ExampleBatches:
       examples: to learn from.
       batch_size: rows of a batch.
       seed: of order and dropout.
+      rows: ``[num_rows]`` numbers of the examples to learn from, ascending; None: all of them.
     """
 
     examples: EncodedExamples
     batch_size: int
     seed: int
+    rows: NDArray[np.int64] | None = None
 
     @property
     def steps_per_epoch(self) -> int:
         """Batches that visit every row once."""
-        return -(-len(self.examples) // self.batch_size)
+        return -(-self.examples_per_epoch // self.batch_size)
 
     @property
     def examples_per_epoch(self) -> int:
         """Rows visited in an epoch."""
-        return len(self.examples)
+        return len(self.examples) if self.rows is None else len(self.rows)
 
     def dataset(self, first_step: int = 0) -> tf.data.Dataset:
         """Endless batches from a global step on.
@@ -62,8 +64,12 @@ class ExampleBatches:
 
     def order(self, epoch: int) -> Iterator[NDArray[np.int64]]:
         """The rows of an epoch, in stretches that are random among each other and within."""
+        for stretch in self._order(epoch):
+            yield stretch if self.rows is None else self.rows[stretch]
+
+    def _order(self, epoch: int) -> Iterator[NDArray[np.int64]]:
         rng = np.random.default_rng((self.seed, epoch))
-        count = len(self.examples)
+        count = self.examples_per_epoch
         if count <= _SHUFFLED_ROWS:
             yield rng.permutation(count)
             return

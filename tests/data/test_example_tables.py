@@ -124,28 +124,6 @@ def test_what_is_not_given_comes_off_the_training_file(tmp_path: Path) -> None:
     assert parts.split == "random: 25% validation of the training file"
 
 
-@pytest.mark.parametrize("stream_above", [1 << 20, 0])
-def test_negatives_are_dropped_in_training_alone(tmp_path: Path, stream_above: int) -> None:
-    train, test = table(tmp_path / "a.csv", 0, 3_000), table(tmp_path / "b.csv", 3_000, 3_300)
-    request = ExampleRequest(
-        train=train,
-        validation=table(tmp_path / "c.csv", 3_300, 3_600),
-        test=test,
-        negative_rate=0.25,
-        stream_above=stream_above,
-    )
-    parts = load_examples(request)
-    clicks = rows(parts.train).targets["click"]
-    assert clicks.sum() == 1_000
-    # Of 2,000 negatives 500 stay, give or take 4 standard deviations, sqrt(2,000 x 0.25 x 0.75) = 19.4.
-    assert abs(len(clicks) - 1_500) < 78
-    assert parts.test.num_rows == 300
-    assert "a share of 0.25 is kept" in parts.notes[-1]
-    split = load_examples(ExampleRequest(str(train), negative_rate=0.25, stream_above=stream_above))
-    assert (split.validation.num_rows, split.test.num_rows) == (300, 300)
-    assert split.train.num_rows < 1_300
-
-
 def test_parquet_brings_its_own_types(tmp_path: Path) -> None:
     when = pa.array([1_600_000_000 + i for i in range(60)], pa.timestamp("s"))
     columns = {
@@ -312,7 +290,6 @@ def test_what_is_no_table_is_refused(tmp_path: Path) -> None:
     refused(UsageError, "either one data set to split", train=tmp_path, dataset="x")
     refused(UsageError, "beside --train", dataset="x", test=tmp_path)
     refused(UsageError, "shares of the file", dataset="x", test_fraction=0.5, validation_fraction=0.5)
-    refused(UsageError, "must lie in", dataset="x", negative_rate=0.0)
     refused(DataError, "2 rows are too few", dataset=str(table(tmp_path / "b.csv", 0, 2)))
 
 

@@ -52,6 +52,16 @@ def test_many_rows_are_read_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ids_of(batches, steps, 2) == ids_of(batches, steps + 2)[2:]
 
 
+def test_only_the_rows_asked_for_are_visited(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = np.arange(1, 25, 2)
+    batches = ExampleBatches(rows(25), 5, 3, chosen)
+    assert (batches.steps_per_epoch, batches.examples_per_epoch) == (3, 12)
+    assert sorted(itertools.chain(*ids_of(batches, 3))) == chosen.tolist()
+    monkeypatch.setattr(module, "_BLOCK_ROWS", 2)
+    monkeypatch.setattr(module, "_SHUFFLED_ROWS", 4)
+    assert sorted(itertools.chain(*ids_of(batches, 3))) == chosen.tolist()
+
+
 def test_seeds_and_rows_go_together() -> None:
     batch = next(iter(ExampleBatches(rows(25), 10, 3).dataset().as_numpy_iterator()))
     np.testing.assert_array_equal(batch["targets"][:, 0], batch["weights"])

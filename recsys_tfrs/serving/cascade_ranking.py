@@ -60,14 +60,14 @@ class CandidateRanker:
         self._items = tf.Variable(self._embedded_items(), trainable=False, name="items")
         self.resources: list[Any] = [*inputs.resources, *weights_of(model), self._items]
 
-    def query(self, users: tf.Tensor, raw: Tensors, context: Tensors, history: tf.RaggedTensor) -> tf.Tensor:
+    def query(self, users: tf.Tensor, raw: Tensors, context: Tensors, history: tf.Tensor) -> tf.Tensor:
         """``[batch, num_own_fields, dim + 1]`` what is about the user and the moment, embedded.
 
         Args:
           users: ``[batch]`` internal ids.
           raw: user columns by name that replace what is stored.
           context: columns of the moment by name; what is left out is missing.
-          history: ``[batch, None]`` internal item ids, oldest first; read where the model does.
+          history: ``[batch, any]`` internal item ids, oldest first, 0 anywhere; read where the model does.
         """
         inputs = self._inputs
         raw = {name: values for name, values in raw.items() if name in inputs.users.inputs}
@@ -86,7 +86,7 @@ class CandidateRanker:
         query: tf.Tensor,
         ids: tf.Tensor,
         silent: tf.Tensor,
-        history: tf.RaggedTensor | None = None,
+        history: tf.Tensor | None = None,
         may_hold: tf.Tensor | None = None,
     ) -> Ranked:
         """Predict candidates.
@@ -116,10 +116,10 @@ class CandidateRanker:
             tf.reduce_all(spoke, axis=1) & ~silent,
         )
 
-    def _each_with_own_history(self, shared: tf.Tensor, history: tf.RaggedTensor, ids: tf.Tensor) -> tf.Tensor:
+    def _each_with_own_history(self, shared: tf.Tensor, history: tf.Tensor, ids: tf.Tensor) -> tf.Tensor:
         batch, count = tf.unstack(tf.shape(ids))
         place = self._own.index(HISTORY)
-        each = tf.gather(history, tf.repeat(tf.range(batch), count))
+        each = tf.repeat(history, count, axis=0)
         newest = self._inputs.newest(each, tf.reshape(ids, [-1]))
         embedded = self._model.embeddings.of_field(HISTORY, newest)
         embedded = tf.reshape(embedded, tf.stack([batch, count, 1, embedded.shape[-1]]))

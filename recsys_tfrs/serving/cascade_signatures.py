@@ -50,7 +50,7 @@ class _Asked(NamedTuple):
     users: tf.Tensor
     vectors: list[tf.Tensor]
     query: tf.Tensor
-    history: tf.RaggedTensor | None
+    history: tf.Tensor
     seen: tf.Tensor
 
 
@@ -150,10 +150,10 @@ class CascadeSignatures(tf.Module):
         sources, ranker, pairs = self._stages()
         user_ids = inputs[USER_ID]
         users = pairs.users.ids.position(user_ids)
-        history = pairs.history(users, {})
-        query = ranker.query(users, {}, {}, history)
+        stored = pairs.stored(users)
+        query = ranker.query(users, {}, {}, stored)
         vectors = [source.known(user_ids) for source in sources]
-        return self._default(_Asked(users, vectors, query, history, history.to_tensor()))
+        return self._default(_Asked(users, vectors, query, stored, stored))
 
     def recommend_history(self, inputs: Tensors) -> Tensors:
         """`recommend` for somebody known by a history alone."""
@@ -176,13 +176,12 @@ class CascadeSignatures(tf.Module):
         context = {column: inputs[name] for name, (column, _) in self._context_columns.items()}
         users = pairs.users.ids.position(user_ids)
         history = pairs.history(users, {HISTORY: told})
-        stored = pairs.history(users, {}).to_tensor()
         return _Asked(
             users,
             [source.told(user_ids, told, ratings, raw, context) for source in sources],
             ranker.query(users, raw, context, history),
             history,
-            tf.concat([stored, pairs.items.ids.position(told)], axis=1),
+            tf.concat([pairs.stored(users), pairs.items.ids.position(told)], axis=1),
         )
 
     def _found(self, asked: _Asked, silent: tf.Tensor, excluded: tf.Tensor, allowed: tf.Tensor | None = None) -> Found:

@@ -155,20 +155,39 @@ class StoredHistories(tf.Module):
         self.has_ratings = histories.ratings is not None
         with tf.device(CPU):
             self._offsets = tf.Variable(offsets, trainable=False)
-            self._items = tf.Variable(histories.items[: offsets[-1]], trainable=False)
+            # The last entry of each is nobody's, and stands where there is none.
+            self._items = tf.Variable(np.append(histories.items[: offsets[-1]], np.int32(0)), trainable=False)
             if histories.ratings is not None:
-                self._ratings = tf.Variable(histories.ratings[: offsets[-1]], trainable=False)
-            self._gaps = tf.Variable(gap_buckets(histories)[: offsets[-1]], trainable=False) if with_gaps else None
+                ratings = np.append(histories.ratings[: offsets[-1]], np.float32(0))
+                self._ratings = tf.Variable(ratings, trainable=False)
+            self._gaps = None
+            if with_gaps:
+                gaps = gap_buckets(histories)[: offsets[-1]]
+                self._gaps = tf.Variable(np.append(gaps, gaps.dtype.type(0)), trainable=False)
 
-    def of(self, users: tf.Tensor) -> History:
-        """Items of ``[batch]`` internal user ids."""
+    def of(self, users: tf.Tensor) -> Stored:
+        """What is known of ``[batch]`` internal user ids."""
         with tf.device(CPU):
-            where = tf.ragged.range(tf.gather(self._offsets, users), tf.gather(self._offsets, users + 1))
-            items = where.with_flat_values(tf.gather(self._items, where.flat_values))
-            ratings = tf.gather(self._ratings, where.flat_values) if self.has_ratings else None
-            gaps = None if self._gaps is None else tf.gather(self._gaps, where.flat_values)
-            beside = (None if values is None else where.with_flat_values(values) for values in (ratings, gaps))
-            return History(items, *beside)
+            start, end = tf.gather(self._offsets, users), tf.gather(self._offsets, users + 1)
+            place = start[:, None] + tf.range(tf.reduce_max(tf.concat([end - start, [0]], axis=0)))
+            place = tf.where(place < end[:, None], place, tf.shape(self._items, place.dtype)[0] - 1)
+            ratings = tf.gather(self._ratings, place) if self.has_ratings else None
+            gaps = None if self._gaps is None else tf.gather(self._gaps, place)
+            return Stored(tf.gather(self._items, place), ratings, gaps)
+
+
+class Stored(NamedTuple):
+    """What users have done, oldest first, each row padded at its end to the longest.
+
+    Attributes:
+      items: ``[batch, longest]`` int32 internal item ids, 0 for none.
+      ratings: ``[batch, longest]`` float32 aligned with `items`, or None where the data has none.
+      gaps: ``[batch, longest]`` buckets of the time before each item, or None where no model reads them.
+    """
+
+    items: tf.Tensor
+    ratings: tf.Tensor | None
+    gaps: tf.Tensor | None
 
 
 class History(NamedTuple):
@@ -184,23 +203,15 @@ class History(NamedTuple):
     ratings: tf.RaggedTensor | None
     gaps: tf.RaggedTensor | None = None
 
-    def then(self, other: History) -> History:
-        """Row by row, these items and after them the other's."""
-        # One sort by row serves items and ratings alike; it is stable, so what stood first stays first.
-        rows = tf.concat([self.items.value_rowids(), other.items.value_rowids()], 0)
-        order = tf.argsort(rows, stable=True)
-        rows = tf.gather(rows, order)
+    @classmethod
+    def of(cls, items: tf.Tensor, ratings: tf.Tensor | None, gaps: tf.Tensor | None) -> History:
+        """From ``[batch, any]`` internal ids, 0 anywhere for none, and what is aligned with them."""
+        known = items != UNKNOWN
+        lengths = tf.math.count_nonzero(known, axis=1)
 
-        def merged(first: tf.RaggedTensor, second: tf.RaggedTensor) -> tf.RaggedTensor:
-            values = tf.gather(tf.concat([first.flat_values, second.flat_values], 0), order)
-            return tf.RaggedTensor.from_value_rowids(values, rows, self.items.nrows(), validate=False)
+        def ragged(values: tf.Tensor | None) -> tf.RaggedTensor | None:
+            if values is None:
+                return None
+            return tf.RaggedTensor.from_row_lengths(tf.boolean_mask(values, known), lengths, validate=False)
 
-        both = self.ratings is not None and other.ratings is not None
-        ratings = merged(self.ratings, other.ratings) if both else None
-        if self.gaps is None and other.gaps is None:
-            return History(merged(self.items, other.items), ratings)
-        gaps = (
-            of.items.with_flat_values(tf.zeros_like(of.items.flat_values)) if of.gaps is None else of.gaps
-            for of in (self, other)
-        )
-        return History(merged(self.items, other.items), ratings, merged(*gaps))
+        return cls(ragged(items), ragged(ratings), ragged(gaps))

@@ -16,7 +16,7 @@ from recsys_tfrs.serving.inputs import Tensors
 #: Numbers in the table of query vectors of all users, 64 MB of float32; beyond, they are computed when asked for.
 LARGEST_VECTOR_TABLE = 1 << 24
 
-_USERS_AT_ONCE = 4_096
+_USERS_AT_ONCE = 512
 
 _shared = tf.function(autograph=False, reduce_retracing=True)
 
@@ -103,7 +103,7 @@ class Queries:
           internal item ids, 0 for none.
         """
         users = self.users.ids.position(user_ids)
-        seen = self._histories.of(users).items.to_tensor()
+        seen = self._histories.of(users).items
         if self._vectors is None:
             return users, self.query_vectors(self._stored(users)), seen
         with tf.device(CPU):
@@ -111,9 +111,9 @@ class Queries:
 
     def _stored(self, users: tf.Tensor) -> Query:
         """What is stored of ``[batch]`` internal user ids, as requests."""
-        history = self._histories.of(users)
+        stored = self._histories.of(users)
         context = self.context.encoded(self.context.not_given(tf.shape(users)[0]))
-        return Query(users, self.users.encoded(users, {}), history, context, history.items.to_tensor())
+        return Query(users, self.users.encoded(users, {}), History.of(*stored), context, stored.items)
 
     def _vectors_of_all(self, num_users: int) -> tf.Variable | None:
         """``[num_users + 1, dim]`` what `query_vectors` says of each user as stored, or None where that is much.
@@ -145,17 +145,19 @@ class Queries:
         """
         users = self.users.ids.position(user_ids)
         ids = self.items.ids.position(history)
-        seen = tf.concat([self._histories.of(users).items.to_tensor(), ids], axis=1)
-        replaced = self._histories.of(tf.where(is_given(history), UNKNOWN, users))  # user 0 has no items
-        told = replaced.then(self._told(ids, ratings))
+        stored = self._histories.of(users)
+        # A history that is told takes the place of the stored one; it does not continue it.
+        items = tf.concat([tf.where(is_given(history)[:, None], UNKNOWN, stored.items), ids], axis=1)
+        rated = None if stored.ratings is None else tf.concat([stored.ratings, self._rated(ids, ratings)], axis=1)
+        # Of what a request tells, no times are known.
+        gaps = None if stored.gaps is None else tf.concat([stored.gaps, tf.zeros_like(ids, stored.gaps.dtype)], axis=1)
+        told = History.of(items, rated, gaps)
+        seen = tf.concat([stored.items, ids], axis=1)
         return Query(users, self.users.encoded(users, raw), told, self.context.encoded(context), seen)
 
-    def _told(self, ids: tf.Tensor, ratings: tf.Tensor) -> History:
-        """``[batch, any]`` internal item ids, 0 for none, and their ratings, as a history."""
-        known = ids != UNKNOWN
-        items = tf.ragged.boolean_mask(ids, known)
-        if not self.has_ratings:
-            return History(items, None)
+    @staticmethod
+    def _rated(ids: tf.Tensor, ratings: tf.Tensor) -> tf.Tensor:
+        """``[batch, any]`` ratings of ``[batch, any]`` internal item ids, 0 for none, that a request tells."""
         width = tf.shape(ratings)[1]
         check = tf.debugging.Assert(
             (width == 1) | (width == tf.shape(ids)[1]),
@@ -168,10 +170,10 @@ class Queries:
         with tf.control_dependencies([check]):
             rated = tf.broadcast_to(ratings, tf.shape(ids))
         # An item without a rating counts as rated like the mean of the others.
-        is_rated = known & ~tf.math.is_nan(rated)
+        is_rated = (ids != UNKNOWN) & ~tf.math.is_nan(rated)
         total = tf.reduce_sum(tf.where(is_rated, rated, 0.0), axis=1)
         mean = tf.math.divide_no_nan(total, tf.math.count_nonzero(is_rated, axis=1, dtype=tf.float32))
-        return History(items, tf.ragged.boolean_mask(tf.where(is_rated, rated, mean[:, None]), known))
+        return tf.where(is_rated, rated, mean[:, None])
 
     @_shared
     def query_vectors(self, query: Query) -> tf.Tensor:

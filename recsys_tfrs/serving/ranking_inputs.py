@@ -143,32 +143,35 @@ class PairInputs:
         """Encoded columns of the moment of asking, of `rows` requests."""
         return self.context.encoded(self.context.not_given(rows) | self._given("context", raw))
 
-    def history(self, users: tf.Tensor, raw: Tensors) -> tf.RaggedTensor:
-        """``[batch, None]`` internal item ids, oldest first: what the request tells, or else what is stored."""
+    def stored(self, users: tf.Tensor) -> tf.Tensor:
+        """``[batch, any]`` internal ids of the items that users are known to have had, oldest first, padded with 0."""
+        return self._histories.of(users).items
+
+    def history(self, users: tf.Tensor, raw: Tensors) -> tf.Tensor:
+        """``[batch, any]`` internal item ids, oldest first, 0 anywhere: what is told, or else what is stored."""
+        stored = self.stored(users)
         if HISTORY not in raw:
-            return self._histories.of(users).items
+            return stored
         with tf.device(CPU):
             told = self.items.ids.position(raw[HISTORY])
-            stored = self._histories.of(tf.where(is_given(raw[HISTORY]), UNKNOWN, users)).items  # user 0 has no items
-            return tf.concat([stored, tf.ragged.boolean_mask(told, told != UNKNOWN)], axis=1)
+            return tf.concat([tf.where(is_given(raw[HISTORY])[:, None], UNKNOWN, stored), told], axis=1)
 
-    def newest(self, history: tf.RaggedTensor, items: tf.Tensor | None = None) -> tf.Tensor:
+    def newest(self, history: tf.Tensor, items: tf.Tensor | None = None) -> tf.Tensor:
         """``[batch, width]`` vocabulary ids of the newest items of a history, newest first, padded with 0.
 
         Args:
-          history: ``[batch, None]`` internal item ids, oldest first.
+          history: ``[batch, any]`` internal item ids, oldest first, 0 anywhere for none.
           items: ``[batch]`` internal ids of items to leave out; None: nothing is left out.
         """
+        width = self.layer.encoders[HISTORY].width
         with tf.device(CPU):
-            if items is not None:
-                history = tf.ragged.boolean_mask(history, history != items[:, None])
-            splits = tf.cast(history.row_splits, tf.int32)
-            place = splits[1:, None] - 1 - tf.range(self.layer.encoders[HISTORY].width)
-            there = place >= splits[:-1, None]
-            # With one item more, there is something to gather where nobody has a history.
-            known = tf.concat([history.flat_values, [UNKNOWN]], axis=0)
-            ids = tf.gather(known, tf.where(there, place, 0))
-            return tf.where(there, self.items.encoded_ids(ITEM_ID, ids), 0)
+            ids = tf.pad(tf.reverse(history, axis=[1]), [[0, 0], [0, width]])
+            there = ids != UNKNOWN if items is None else (ids != UNKNOWN) & (ids != items[:, None])
+            # What is there moves to the front, in its order.
+            places = -tf.range(tf.shape(ids)[1])
+            _, places = tf.math.top_k(tf.where(there, places, tf.int32.min), width)
+            newest = tf.gather(tf.where(there, ids, UNKNOWN), places, batch_dims=1)
+            return tf.where(newest > 0, self.items.encoded_ids(ITEM_ID, newest), 0)
 
     def _given(self, side: str, raw: Tensors) -> Tensors:
         return {column: raw[name] for name, (whose, column) in self.told.items() if whose == side and name in raw}

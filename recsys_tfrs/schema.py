@@ -28,6 +28,9 @@ MOVIE_TITLE = "movie_title"
 MOVIE_GENRES = "movie_genres"
 MOVIE_YEAR = "movie_year"
 
+#: Column of interactions that says whether each put its item into the cart: known only afterwards, never an input.
+ADDED_TO_CART = "added_to_cart"
+
 #: The internal id of padding and of whatever is not known.
 UNKNOWN = 0
 

@@ -21,6 +21,7 @@ from recsys_tfrs.errors import DataError, DatasetNotFoundError, UsageError
 
 AUTO = "auto"
 SIMULATED = "simulated"
+SIMULATED_SHOP = "simulated-shop"
 _AUTO_MOVIELENS = "movielens-100k"
 
 #: Seconds to wait for the download host, where the request does not say.
@@ -32,8 +33,8 @@ class DataRequest:
     """What somebody wants to read.
 
     Attributes:
-      dataset: ``auto``, a name (``simulated...``, ``movielens-100k``, ``movielens-1m``, ``movielens-latest-small``,
-        ``movielens-20m``, ``movielens-25m``, ``movietweetings``) or a path: an official folder, its zip, or a table
+      dataset: ``auto``, a name (``simulated...``, ``simulated-shop``, ``movielens-100k``, ``movielens-1m``,
+        ``movielens-latest-small``, ``movielens-20m``, ``movielens-25m``, ``movietweetings``) or a path: an official folder, its zip, or a table
         of one's own (CSV, TSV, Parquet, folder of Parquet files); ``lists:`` and a path: one list of items a line.
       data_dir: for a name, the folder or zip to read instead of searching.
       items: table about the items of a table or of lists of one's own.
@@ -213,6 +214,12 @@ def _is_table(folder: Path) -> bool:
 
 
 def _load_simulated(request: DataRequest, name: str) -> Interactions:
+    if name.startswith(SIMULATED_SHOP):
+        from recsys_tfrs.data.simulated_shop import load_simulated_shop
+
+        if request.num_rows is not None:
+            raise UsageError(f"data.num_rows does not go with {name}, whose sizes are fixed: leave it out.")
+        return load_simulated_shop(name, seed=request.seed)
     from recsys_tfrs.data.simulated import load_simulated
 
     return load_simulated(name, seed=request.seed, num_rows=request.num_rows)

@@ -14,10 +14,13 @@ from recsys_tfrs.errors import ConfigError
 from recsys_tfrs.features.characters import CharacterEncoder
 from recsys_tfrs.features.config import FeaturesConfig
 from recsys_tfrs.features.encoders import Encoder, IdEncoder, layer_name, make_encoder
-from recsys_tfrs.schema import ITEM_ID, TIMESTAMP, USER_ID, USER_ZIP_CODE, Kind
+from recsys_tfrs.schema import ADDED_TO_CART, ITEM_ID, TIMESTAMP, USER_ID, USER_ZIP_CODE, Kind
 
 #: Columns that name almost each user for himself: memorised, not generalised, so used only when asked for.
 _IDS_IN_DISGUISE = frozenset({USER_ZIP_CODE})
+
+#: What is known only after somebody has chosen, and would tell what he chose.
+_OUTCOMES = frozenset({ADDED_TO_CART})
 
 #: Rows encoded at once: strings of variable length pass through arrays of the longest one's.
 _BLOCK_ROWS = 1 << 20
@@ -153,7 +156,7 @@ def context_columns(interactions: Interactions, config: FeaturesConfig) -> dict[
       ConfigError: a column is named that the data set does not have.
     """
     if config.context_columns is None:
-        return dict(interactions.context_features)
+        return {name: column for name, column in interactions.context_features.items() if name not in _OUTCOMES}
     return _chosen(circumstances(interactions), config.context_columns, "context")
 
 

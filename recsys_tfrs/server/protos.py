@@ -51,8 +51,8 @@ def to_array(name: str, proto: Any, max_elements: int) -> np.ndarray[Any, Any]:
     if proto.tensor_shape.unknown_rank or any(size < 0 for size in shape):
         raise invalid(f"Input {name!r} has no definite shape.")
     size = math.prod(shape)
-    if size > max_elements:
-        raise invalid(f"Input {name!r} of shape {shape} has {size} elements; at most {max_elements} are taken.")
+    if math.prod(max(one, 1) for one in shape) > max_elements:  # no array has such sides, not even an empty one
+        raise invalid(f"Input {name!r} of shape {shape} is too large; at most {max_elements} are taken.")
     values: np.ndarray[Any, Any]
     if proto.tensor_content and dtype.kind != "O":
         if len(proto.tensor_content) != size * dtype.itemsize:

@@ -126,6 +126,7 @@ def test_what_is_wrong_with_a_request(stub: Any, signature: str, inputs: dict[st
     [
         ("DT_STRING", [10**12], {"string_val": [b"u1"]}, "at most 10000 are taken"),
         ("DT_STRING", [2**40, 2**40], {"string_val": [b"u1"]}, "at most 10000 are taken"),
+        ("DT_STRING", [0, 2**33, 2**33], {}, "at most 10000 are taken"),
         ("DT_STRING", [-1], {"string_val": [b"u1"]}, "no definite shape"),
         ("DT_STRING", [2], {"string_val": [b"u1"] * 3}, "of shape [2] holds 3 values"),
         ("DT_STRING", [2], {}, "of shape [2] holds 0 values"),

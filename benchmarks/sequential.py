@@ -279,7 +279,7 @@ def lines(figures: Figures, environment: Figures, note: str) -> list[str]:
             "bfloat16.",
             "",
         ]
-        bars = {("sessions", "session-parallel"): 20_000, ("users", "1,024 samples alone"): 25_000}
+        bars = {("sessions", "session-parallel"): 20_000, ("users", "512 samples alone"): 25_000}
         rows = [
             [
                 f"{group}: {name}",

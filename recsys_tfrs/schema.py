@@ -57,3 +57,6 @@ class SplitMethod(str, Enum):
 
 #: What a ranking model can predict of interactions.
 PairTarget = Literal["like", "rating", "click"]
+
+#: How a ranking model is trained: row by row, or by the order of the lists that rows stand in.
+Objective = Literal["pointwise", "listmle", "approx-ndcg"]

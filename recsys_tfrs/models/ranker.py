@@ -221,12 +221,12 @@ class Ranker(tfrs.Model):
         return tf.stack(columns, axis=1)
 
     def compute_loss(self, inputs: dict[str, tf.Tensor], training: bool = False) -> tf.Tensor:
-        """Loss of a batch made by `recsys_tfrs.training.examples.ExampleBatches`."""
+        """Loss of a batch made by `recsys_tfrs.training.examples.ExampleBatches`, or `lists.ListBatches` beside it."""
         seed = inputs["seed"]
         columns = self._some_unknown(inputs["columns"], seed) if training else inputs["columns"]
         fields = self.fields(columns, seed, training)
         outputs = self.outputs_of_fields(fields, seed, training)
-        loss = self._loss(self.total(outputs), inputs["targets"], inputs.get("weights"))
+        loss = self._loss(self.total(outputs), inputs["targets"], inputs.get("weights"), inputs.get("places"))
         rows = tf.cast(tf.shape(fields.weights)[0], tf.float32)
         if self.config.of_rows and self.config.embedding_decay:
             loss += self.config.embedding_decay * tf.nn.l2_loss(self.embeddings.table[:, : self.embeddings.dim])

@@ -11,6 +11,7 @@ from recsys_tfrs.config import Section
 from recsys_tfrs.features.config import FeaturesConfig
 from recsys_tfrs.models.registry import family_module
 from recsys_tfrs.runs.config import DataConfig, SplitConfig, with_defaults
+from recsys_tfrs.schema import Objective
 from recsys_tfrs.training.config import TrainingConfig
 
 
@@ -62,6 +63,14 @@ class RankingRunConfig(Section):
         "auto",
         description="What is predicted: of interactions like, rating or click, of examples label columns; several "
         "with commas between them. auto: like, click where no ratings differ, all labels of examples.",
+    )
+    objective: Objective = Field(
+        "pointwise",
+        description="What predictions are trained for: pointwise, to meet each label; listmle or approx-ndcg, to put "
+        "the rows of each user or query in order.",
+    )
+    list_length: int = Field(
+        100, ge=2, description="Most rows of a list; those of whoever has more are dealt out anew each epoch."
     )
     target_weights: list[float] = Field([], description="Weight of each target's loss, in their order; none: 1 each.")
     data: RankingDataConfig = RankingDataConfig()

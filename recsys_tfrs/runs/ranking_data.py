@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from recsys_tfrs.errors import ConfigError, DataError
 from recsys_tfrs.evaluation.prediction_slices import RowGroups
 from recsys_tfrs.evaluation.slices import Grouping
+from recsys_tfrs.evaluation.within_users import MAX_GAIN_RATING
 from recsys_tfrs.features.fields import EncodedExamples, ExamplePreprocessor
 from recsys_tfrs.objectives.prediction import Target
+from recsys_tfrs.schema import Objective
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,11 @@ class RankingData(Protocol):
 
 
 def targets_of(
-    names: Sequence[str], weights: Sequence[float], labels: NDArray[np.float32], kinds: Sequence[str] | None = None
+    names: Sequence[str],
+    weights: Sequence[float],
+    labels: NDArray[np.float32],
+    kinds: Sequence[str] | None = None,
+    objective: Objective = "pointwise",
 ) -> list[Target]:
     """What is predicted, from the labels of the rows to fit on.
 
@@ -77,9 +83,10 @@ def targets_of(
       weights: of their losses; none: 1 each.
       labels: ``[num_rows, num_targets]``.
       kinds: ``binary`` or ``rating`` each; None: binary where labels are 0 and 1.
+      objective: what they are trained for.
 
     Raises:
-      ConfigError: another number of weights than of targets.
+      ConfigError: another number of weights than of targets, or labels that have no gain.
       DataError: labels that are all the same or not known, so that there is nothing to learn.
     """
     if weights and len(weights) != len(names):
@@ -102,6 +109,11 @@ def targets_of(
         kind: Any = kinds[place] if kinds else ("binary" if binary else "rating")
         if kind == "binary" and not binary:
             raise DataError(f"{name} holds values from {low:g} to {high:g} where 0 and 1 are expected.")
+        if objective == "approx-ndcg" and (low < 0 or high > MAX_GAIN_RATING):
+            raise ConfigError(
+                f"objective=approx-ndcg takes 2^label - 1 for the gain of a label, which needs labels in 0 to "
+                f"{MAX_GAIN_RATING:g}; {name} has {low:g} to {high:g}. Set objective=listmle, which needs no gain."
+            )
         targets.append(
             Target(
                 name=name,
@@ -111,6 +123,7 @@ def targets_of(
                 low=low,
                 high=high,
                 weight=weights[place] if weights else 1.0,
+                objective=objective,
             )
         )
     return targets

@@ -25,7 +25,10 @@ from recsys_tfrs.serving.ranking_rows import PairRequests, example_rows
 _ANSWERED = 32
 
 #: Of ``metrics.json``, what the manifest holds too.
-_FACTS = "family dataset dataset_notes split split_hash seed counts metrics intervals baselines comparisons targets"
+_FACTS = (
+    *("family", "objective", "dataset", "dataset_notes", "split", "split_hash", "seed", "counts"),
+    *("metrics", "intervals", "baselines", "comparisons", "targets"),
+)
 
 
 class _Tables(Protocol):
@@ -56,7 +59,7 @@ def write_ranking_export(
     Returns:
       The version folder.
     """
-    manifest = {name: facts[name] for name in _FACTS.split() if name in facts}
+    manifest = {name: facts[name] for name in _FACTS if name in facts}
     if isinstance(data, PairData):
         interactions, encoded = data.interactions, data.encoded
         histories = build_histories(interactions, data.fitted_rows)

@@ -23,10 +23,14 @@ from recsys_tfrs.training.callbacks import is_better
 from recsys_tfrs.training.checkpoints import LoopState
 from recsys_tfrs.training.examples import ExampleBatches
 from recsys_tfrs.training.fit import Phase, fit, largest_table, make_optimizer
+from recsys_tfrs.training.lists import ListBatches
 from recsys_tfrs.training.platt import fit_platt
 
 #: Steps of an epoch that batches are made smaller for, and rows below which they are not.
 _LEAST_STEPS, _LEAST_ROWS = 64, 256
+
+#: What validation goes by where order within lists is all that is learned.
+_OF_LISTS = "ndcg@10"
 
 #: Training rows that the mean output of each part is taken over.
 _MEAN_ROWS = 100_000
@@ -64,6 +68,8 @@ def fit_ranker(data: RankingData, config: RankingRunConfig, work: Path, console:
     training = config.training
     if training.metric == AUTO:
         metric = "rmse" if fold.targets[0].kind == "rating" else "auc"
+        if config.objective != "pointwise":
+            metric = _OF_LISTS
         training = training.model_copy(update={"metric": metric})
     best: tuple[RankingRunConfig, Ranker, LoopState] | None = None
     validated = {}
@@ -112,7 +118,11 @@ def build_ranker(config: RankingRunConfig, fold: Fold) -> Ranker:
 
 
 def calibrate(model: Ranker, examples: EncodedExamples) -> None:
-    """Fit factor and shift of the binary targets on rows that the model was not fitted on."""
+    """Fit factor and shift of the outputs on rows that the model was not fitted on.
+
+    Log-odds of binary targets are fitted by Platt's method; ratings that were trained by lists, whose scores have no
+    unit, by least squares.
+    """
     totals = model.totals_of(examples)
     calibration = model.calibration.numpy()
     for place, target in enumerate(model.targets):
@@ -121,6 +131,10 @@ def calibrate(model: Ranker, examples: EncodedExamples) -> None:
         if target.kind == "binary" and len(np.unique(labels[known])) == 2:
             weights = None if examples.weights is None else examples.weights[known]
             calibration[place] = fit_platt(totals[known, place], labels[known], weights)
+        elif target.kind == "rating" and target.objective != "pointwise" and known.any():
+            weights = None if examples.weights is None else np.sqrt(examples.weights[known])
+            standard = (labels[known] - target.mean) / target.deviation
+            calibration[place] = np.polyfit(totals[known, place], standard, 1, w=weights)
     model.calibration.assign(calibration)
 
 
@@ -132,7 +146,10 @@ def _validator(model: Ranker, fold: Fold) -> Callable[[], dict[str, float]]:
     return validate
 
 
-def _batches(config: RankingRunConfig, fold: Fold) -> ExampleBatches:
+def _batches(config: RankingRunConfig, fold: Fold) -> ExampleBatches | ListBatches:
     """Of the size configured, or of fewer rows where an epoch would have too few steps to learn in."""
     most = max(_LEAST_ROWS, fold.num_fitted // _LEAST_STEPS)
-    return ExampleBatches(fold.train, min(config.training.batch_size, most), config.seed, fold.kept)
+    size = min(config.training.batch_size, most)
+    if config.objective != "pointwise":
+        return ListBatches(fold.train, size, config.list_length, config.seed, fold.kept)
+    return ExampleBatches(fold.train, size, config.seed, fold.kept)

@@ -49,6 +49,7 @@ class RankingMetrics(Section):
     counts: dict[str, int] = Field(description="Rows, users and items, by what they are.")
     fields: list[str] = Field(description="What the model reads of an example.")
     parts: list[str] = Field(description="What the prediction is the sum of.")
+    objective: str = Field("pointwise", description="What predictions were trained for, see `objective`.")
     metrics: Figures = Field(description="Of the first target.")
     intervals: Intervals = Field(description="Of `metrics`.")
     baselines: dict[str, Figures] = Field(description="Of the first target.")

@@ -102,7 +102,9 @@ class PairData:
         self.encoded: EncodedData = data
         return Fold(
             preprocessor=layer,
-            targets=targets_of(self.target_names, config.target_weights, labels_of(examples, kept), kinds),
+            targets=targets_of(
+                self.target_names, config.target_weights, labels_of(examples, kept), kinds, config.objective
+            ),
             train=examples,
             measured=encode_pairs(data, layer, asked, known, in_order=in_order),
             kept=kept,

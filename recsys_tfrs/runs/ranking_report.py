@@ -95,6 +95,11 @@ def _lines(metrics: RankingMetrics, fitted: FittedRanker) -> Iterator[str]:
     for note in metrics.dataset_notes:
         yield f"\n> {note}"
     yield f"\nFields: {', '.join(metrics.fields)}. The prediction is the sum of: {', '.join(metrics.parts)}."
+    if metrics.objective != "pointwise":
+        yield (
+            f"Trained by lists ({metrics.objective}): scores order the rows of one user. Only calibration on "
+            "validation rows makes probabilities of them, right on average, not user by user."
+        )
     for target in metrics.targets:
         yield from _target(metrics, target)
     yield from _importance(metrics)

@@ -132,7 +132,8 @@ class TableData:
     def _with(self, layer: ExamplePreprocessor, train: EncodedExamples, measured: EncodedExamples) -> Fold:
         kinds = ["rating"] * len(self.target_names) if self._config.target == "rating" else None
         kept = fewer_negatives(train, self._config.data.negative_rate, self._config.seed)
-        targets = targets_of(self.target_names, self._config.target_weights, labels_of(train, kept), kinds)
+        config = self._config
+        targets = targets_of(self.target_names, config.target_weights, labels_of(train, kept), kinds, config.objective)
         means = np.array([target.mean for target in targets], np.float32)
         return Fold(
             preprocessor=layer,

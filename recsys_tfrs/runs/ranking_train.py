@@ -105,6 +105,7 @@ def _metrics(
         counts=data.counts,
         fields=fitted.model.preprocessor.layout.names,
         parts=list(fitted.model.parts),
+        objective=config.objective,
         metrics=first.metrics,
         intervals=first.intervals,
         baselines=first.baselines,

@@ -43,6 +43,11 @@ def _details(facts: Mapping[str, Any]) -> Iterator[str]:
     for target in facts["targets"]:
         meaning = "the chance of a 1" if target["kind"] == "binary" else "a number on the scale of the data"
         yield f"- output `{target['output']}`: {meaning}" + (" (also `score`)" if target["first"] else "")
+    if facts.get("objective", "pointwise") != "pointwise":
+        yield (
+            f"- trained by lists ({facts['objective']}): a score orders the rows of one user; what it says beyond that "
+            "comes from calibration on validation rows, and is right on average, not user by user"
+        )
     yield f"- reads {', '.join(f'`{name}`' for name in facts['fields'])}"
     yield "- output `parts`: which parts spoke. One that fails, or is named in `without`, says its mean in training."
     if "seed" in facts:

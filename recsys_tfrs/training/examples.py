@@ -6,7 +6,7 @@ have seen.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,9 +58,9 @@ class ExampleBatches:
           ``weights``: ``[rows]`` float32, only where rows have weights,
           ``seed``: ``[2]`` int32 for stateless random operations of this step.
         """
-        signature = tf.nest.map_structure(_spec, self._batch(np.zeros(0, np.int64), 0))
-        made = tf.data.Dataset.from_generator(lambda: self._batches(first_step), output_signature=signature)
-        return made.prefetch(4)
+        return dataset_of(
+            lambda: self._batches(first_step), batch_of(self.examples, np.zeros(0, np.int64), self.seed, 0)
+        )
 
     def order(self, epoch: int) -> Iterator[NDArray[np.int64]]:
         """The rows of an epoch, in stretches that are random among each other and within."""
@@ -98,11 +98,22 @@ class ExampleBatches:
                 step += 1
 
     def _batch(self, rows: NDArray[np.int64], step: int) -> dict[str, Any]:
-        taken = self.examples.take(rows)
-        batch: dict[str, Any] = {"columns": dict(taken.columns), "targets": taken.targets}
-        if taken.weights is not None:
-            batch["weights"] = taken.weights
-        return batch | {"seed": np.array([self.seed, step], np.int32)}
+        return batch_of(self.examples, rows, self.seed, step)
+
+
+def batch_of(examples: EncodedExamples, rows: NDArray[np.int64], seed: int, step: int) -> dict[str, Any]:
+    """What a model learns from in a step; see `ExampleBatches.dataset`."""
+    taken = examples.take(rows)
+    batch: dict[str, Any] = {"columns": dict(taken.columns), "targets": taken.targets}
+    if taken.weights is not None:
+        batch["weights"] = taken.weights
+    return batch | {"seed": np.array([seed, step], np.int32)}
+
+
+def dataset_of(batches: Callable[[], Iterator[dict[str, Any]]], like: dict[str, Any]) -> tf.data.Dataset:
+    """A data set of batches of any number of rows that otherwise are like the one given."""
+    made = tf.data.Dataset.from_generator(batches, output_signature=tf.nest.map_structure(_spec, like))
+    return made.prefetch(4)
 
 
 def _spec(values: NDArray[Any]) -> tf.TensorSpec:

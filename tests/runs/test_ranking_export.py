@@ -54,7 +54,6 @@ def test_a_table(tmp_path: Path) -> None:
     table = TableData(config)
     fold = table.final(table.selection())
     path = write_ranking_export(build_ranker(config, fold), table, fold, FACTS, tmp_path / "model")
-    table._folder.cleanup()
     assert predicts(path)
     function = tf.saved_model.load(str(path)).signatures["serving_default"]
     assert set(function.structured_input_signature[1]) == {"my_site", "price", "without"}

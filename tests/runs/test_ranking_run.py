@@ -37,7 +37,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {
         "fm": trained(folder / "fm"),
         "again": trained(folder / "again", evaluation={"importance": False}),
-        "lr": trained(folder / "lr", "lr"),
+        "lr": trained(folder / "lr", "lr", objective="listmle", list_length=20),
         "ratings": trained(folder / "ratings", target="rating"),
     }
 
@@ -68,6 +68,20 @@ def test_ratings_are_measured_as_ratings(runs: dict[str, Path]) -> None:
         assert arrays["predicted"].min() >= arrays["labels"].min()
         error = np.sqrt(np.mean((arrays["predicted"] - arrays["labels"]) ** 2))
     assert error == pytest.approx(metrics.metrics["rmse"], abs=1e-5)
+
+
+def test_a_model_trained_by_lists_says_so(runs: dict[str, Path]) -> None:
+    metrics = read_ranking_metrics(runs["lr"])
+    assert metrics.objective == "listmle"
+    assert read_ranking_metrics(runs["fm"]).objective == "pointwise"
+    assert "Trained by lists (listmle)" in (report := (runs["lr"] / "report.md").read_text("utf-8"))
+    assert "chosen by the greatest validation ndcg@10" in report
+    assert "trained by lists (listmle)" in (runs["lr"] / "model_card.md").read_text("utf-8")
+    for file in ("report.md", "model_card.md"):
+        assert "by lists" not in (runs["fm"] / file).read_text("utf-8")
+    mean = metrics.baselines["mean"]
+    assert metrics.metrics["ndcg@10"] > mean["ndcg@10"]
+    assert metrics.metrics["logloss"] < mean["logloss"] + 0.02  # Platt scaling makes probabilities of its scores
 
 
 def test_the_same_configuration_gives_the_same_figures(runs: dict[str, Path]) -> None:

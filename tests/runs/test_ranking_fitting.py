@@ -1,0 +1,40 @@
+"""What the fits of a ranking run do beside fitting."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from contracts.tiny_examples import encoded, examples_of
+
+from recsys_tfrs.errors import ConfigError
+from recsys_tfrs.features.fields import EncodedExamples
+from recsys_tfrs.models.registry import family_module
+from recsys_tfrs.runs.ranking_data import targets_of
+from recsys_tfrs.runs.ranking_fitting import calibrate
+
+WEIGHTS = np.arange(1, 301, dtype=np.float32)
+
+
+def test_ratings_trained_by_lists_get_their_unit_from_the_validation_rows() -> None:
+    """Predictions are the weighted least-squares line through the scores; those of rows trained one by one stay."""
+    made, layer = encoded(examples_of(300, depends_on="one", targets=["rating"]))
+    examples = EncodedExamples(made.columns, made.targets, WEIGHTS)
+    for objective in ("listmle", "pointwise"):
+        targets = targets_of(["rating"], [], examples.targets, ["rating"], objective)
+        model = family_module("fm").build(family_module("fm").Config(dim=4, initial_scale=0.5), layer, targets, 1)
+        calibrate(model, examples)
+        scores, labels = model.totals_of(examples)[:, 0].astype(np.float64), examples.targets[:, 0].astype(np.float64)
+        x, y = scores - np.average(scores, weights=WEIGHTS), labels - np.average(labels, weights=WEIGHTS)
+        slope = (WEIGHTS * x * y).sum() / (WEIGHTS * x * x).sum()
+        line = np.clip(np.average(labels, weights=WEIGHTS) + slope * x, 1.0, 5.0)
+        predicted = model.predict_examples(examples)[:, 0]
+        assert np.allclose(predicted, line, atol=1e-4) == (objective == "listmle")
+
+
+def test_labels_without_a_gain_are_refused() -> None:
+    labels = np.array([[-1.0], [2.0]], np.float32)
+    with pytest.raises(ConfigError, match=r"rating has -1 to 2. Set objective=listmle"):
+        targets_of(["rating"], [], labels, ["rating"], "approx-ndcg")
+    with pytest.raises(ConfigError, match=r"rating has 1 to 31"):
+        targets_of(["rating"], [], np.array([[1.0], [31.0]], np.float32), ["rating"], "approx-ndcg")
+    assert targets_of(["rating"], [], labels, ["rating"], "listmle")[0].objective == "listmle"

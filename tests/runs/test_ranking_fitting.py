@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 from contracts.tiny_examples import encoded, examples_of
 
+from recsys_tfrs.config import build
 from recsys_tfrs.errors import ConfigError
 from recsys_tfrs.features.fields import EncodedExamples
 from recsys_tfrs.models.registry import family_module
+from recsys_tfrs.runs.ranking_config import ranking_config
 from recsys_tfrs.runs.ranking_data import targets_of
 from recsys_tfrs.runs.ranking_fitting import calibrate
+from recsys_tfrs.runs.ranking_train import settled
 
 WEIGHTS = np.arange(1, 301, dtype=np.float32)
 
@@ -29,6 +32,12 @@ def test_ratings_trained_by_lists_get_their_unit_from_the_validation_rows() -> N
         line = np.clip(np.average(labels, weights=WEIGHTS) + slope * x, 1.0, 5.0)
         predicted = model.predict_examples(examples)[:, 0]
         assert np.allclose(predicted, line, atol=1e-4) == (objective == "listmle")
+
+
+def test_lists_are_not_compiled() -> None:
+    settings = {"family": "fm", "objective": "listmle", "training": {"jit_compile": True}}
+    with pytest.raises(ConfigError, match="XLA cannot compile"):
+        settled(build(ranking_config("fm"), [settings]))
 
 
 def test_labels_without_a_gain_are_refused() -> None:

@@ -18,7 +18,7 @@ run_options = $(call option,--config,$(CONFIG)) $(call option,--out,$(OUT))
 python = "$(VENV)/bin/python"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train-retrieval train-mf train-deep-mf train-softmax train-sequential train-item2vec train-ranking compare export export-cascade serve serve-check test test-slow lint format types notebooks check bench-retrieval bench-folding bench-sampled bench-sequential bench-ranking bench-serving bench-cascade doctor lock clean
+.PHONY: help setup train-retrieval train-mf train-deep-mf train-softmax train-sequential train-item2vec train-content-cnn train-ranking compare export export-cascade serve serve-check test test-slow lint format types notebooks check bench-retrieval bench-folding bench-sampled bench-sequential bench-ranking bench-serving bench-cascade doctor lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -64,6 +64,9 @@ train-sequential: setup ## Train the GRU on what comes next (DATASET: also prepa
 
 train-item2vec: setup ## Train item2vec on what occurs together (DATASET="lists:playlists.txt": lists of your own)
 	@$(python) -m recsys_tfrs train item2vec $(data_options) $(run_options) $(ARGS)
+
+train-content-cnn: setup ## Learn what items are from sounds or pictures (simulated clips; DATASET=folder ARGS="--items items.csv")
+	@$(python) -m recsys_tfrs train content-cnn $(data_options) $(run_options) $(ARGS)
 
 train-ranking: setup ## Train a ranking model (FAMILY=deepfm, or lr fm dnn dcn; ARGS="--set target=rating")
 	@$(python) -m recsys_tfrs train $(or $(FAMILY),deepfm) $(data_options) $(run_options) $(ARGS)

@@ -13,11 +13,11 @@ from typing import Any
 import click
 
 from recsys_tfrs.errors import RecsysError
-from recsys_tfrs.models.registry import FAMILIES, RANKERS
+from recsys_tfrs.models.registry import CONTENT, FAMILIES, RANKERS
 from recsys_tfrs.options import as_settings, data_options, parse_labels
 from recsys_tfrs.version import __version__
 
-_FAMILIES = click.Choice(sorted(FAMILIES | RANKERS))
+_FAMILIES = click.Choice(sorted(FAMILIES | RANKERS | CONTENT))
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -43,16 +43,15 @@ def train(
     """Train FAMILY, evaluate it beside its baselines, build the index, export, report.
 
     deepfm, dcn, dnn, fm and lr rank: they predict what comes of a user and an item, or of an example in a table.
+    content-cnn describes items: it reads a folder of sounds or pictures, and --items, in which an attribute is known of
+    some, and writes the table with the others filled in.
     """
     from recsys_tfrs import runtime
     from recsys_tfrs.config import build, parse_assignment, read_toml
     from recsys_tfrs.runs import folder as run_folder
 
     runtime.import_tensorflow()
-    from recsys_tfrs.runs.config import family_config
-    from recsys_tfrs.runs.ranking_config import RankingRunConfig, ranking_config
-    from recsys_tfrs.runs.ranking_train import train_ranker
-    from recsys_tfrs.runs.train import train as train_run
+    from recsys_tfrs.runs.dispatch import run_config, train_family
 
     folder = None
     if resume:
@@ -61,12 +60,8 @@ def train(
     layers = [read_toml(config_file)] if (config_file and config_file.exists()) or (config_file and not resume) else []
     layers += [as_settings(given), *(parse_assignment(text) for text in assignments), {"family": family}]
     _check_family(layers[0], family, config_file)
-    config = build(ranking_config(family) if family in RANKERS else family_config(family), layers)
-    folder = folder or run_folder.start(out, family, resume=False)
-    if isinstance(config, RankingRunConfig):
-        train_ranker(config, folder, _console())
-    else:
-        train_run(config, folder, _console())
+    config = build(run_config(family), layers)
+    train_family(config, folder or run_folder.start(out, family, resume=False), _console())
 
 
 def _check_family(layer: dict[str, Any], family: str, config_file: Path | None) -> None:

@@ -99,6 +99,14 @@ class Decoder:
         wave = wave[: self.shape[0]]
         return np.pad(wave, (0, self.shape[0] - len(wave)))
 
+    def fitted_in_graph(self, values: tf.Tensor) -> tf.Tensor:
+        """``[batch, samples]`` or ``[batch, height, width, 3]`` of any size -> ``[batch, ...]`` of the model's."""
+        if self.medium == "image":
+            size = [self.config.image_size] * 2
+            return tf.ensure_shape(tf.image.resize(values, size, method="area"), [None, *self.shape])
+        waves = values[:, : self.shape[0]]
+        return tf.ensure_shape(tf.pad(waves, [[0, 0], [0, self.shape[0] - tf.shape(waves)[1]]]), [None, *self.shape])
+
     def _sound(self, contents: tf.Tensor) -> tf.Tensor:
         samples, rate = tf.audio.decode_wav(contents)
         checks = [

@@ -25,6 +25,9 @@ FAMILIES = {
 #: layer and targets.
 RANKERS = {name: name for name in ("lr", "fm", "dnn", "deepfm", "dcn")}
 
+#: Families that tell attributes of items from their content. `build` makes an untrained model of a decoder and classes.
+CONTENT = {"content-cnn": "content_cnn"}
+
 
 def family_module(family: str) -> ModuleType:
     """Import the module of a family.
@@ -32,7 +35,7 @@ def family_module(family: str) -> ModuleType:
     Raises:
       UsageError: there is no such family.
     """
-    modules = FAMILIES | RANKERS
+    modules = FAMILIES | RANKERS | CONTENT
     if family not in modules:
         raise UsageError(f"There is no family {family!r}: known are {', '.join(sorted(modules))}.")
     return importlib.import_module(f"recsys_tfrs.models.{modules[family]}")

@@ -14,7 +14,7 @@ from recsys_tfrs.baselines.tuning import BASELINES
 from recsys_tfrs.config import build, to_toml
 from recsys_tfrs.errors import RunError, UsageError
 from recsys_tfrs.files import write_atomically
-from recsys_tfrs.models.registry import FAMILIES, RANKERS
+from recsys_tfrs.models.registry import CONTENT, FAMILIES, RANKERS
 from recsys_tfrs.runs.compare import compare_runs
 from recsys_tfrs.runs.config import family_config
 from recsys_tfrs.runs.folder import RunFolder
@@ -45,6 +45,10 @@ def train_and_compare(
     Raises:
       RecsysError: anything a user can act on; complete runs stay.
     """
+    if describing := [family for family in families if family in CONTENT]:
+        raise UsageError(
+            f"{', '.join(describing)} describes items and recommends none: leave it out of the comparison."
+        )
     ranking = {family in RANKERS for family in families}
     if len(ranking) > 1:
         raise UsageError(

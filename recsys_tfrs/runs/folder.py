@@ -92,13 +92,18 @@ def _unfinished(out: Path | None, family: str) -> RunFolder:
 
 
 def open_run(path: Path) -> Path:
-    """The folder of a complete run.
+    """The folder of a complete run of a family that recommends or ranks.
 
     Raises:
-      RunError: there is none at `path`, or it is unfinished.
+      RunError: there is none at `path`, it is unfinished, or its model describes items.
     """
     resolved = path.resolve()
     if (resolved / "metrics.json").is_file():
+        if _kind(resolved) == "content":
+            raise RunError(
+                f"The model of {path} describes items and recommends none: give its items.parquet to another family "
+                "with --items. Its figures stand in report.md, its export in saved_model."
+            )
         return resolved
     if RunFolder(path.absolute()).work.is_dir() or path.name.endswith(_SUFFIX):
         raise RunError(f"The run {path} is unfinished: continue it with `recsys-tfrs train ... --resume --out {path}`.")
@@ -111,11 +116,16 @@ def is_ranking(path: Path) -> bool:
     Raises:
       RunError: there is no complete run.
     """
+    return _kind(open_run(path)) == "ranking"
+
+
+def _kind(run: Path) -> str | None:
+    """What the ``metrics.json`` of a run says it is of; that of retrieval says nothing."""
     try:
-        recorded = json.loads((open_run(path) / "metrics.json").read_bytes())
+        recorded = json.loads((run / "metrics.json").read_bytes())
     except (OSError, ValueError) as error:
-        raise RunError(f"{path}/metrics.json cannot be read ({error}): train the run again.") from None
-    return isinstance(recorded, dict) and recorded.get("kind") == "ranking"
+        raise RunError(f"{run}/metrics.json cannot be read ({error}): train the run again.") from None
+    return recorded.get("kind") if isinstance(recorded, dict) else None
 
 
 def discard(folder: RunFolder) -> None:

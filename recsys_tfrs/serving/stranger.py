@@ -21,6 +21,7 @@ from tensorflow.python.framework import op_def_registry
 from tensorflow_serving.apis import prediction_log_pb2
 
 from .stranger_cascade import both_stages, silent_stages
+from .stranger_content import damage, descriptions
 from .stranger_export import CheckError, Export, Outputs, apart, play
 from .stranger_ranking import predictions, silent_parts
 from .stranger_retrieval import exclusion, limits, recommendations, scores
@@ -174,6 +175,7 @@ NEEDED: tuple[Callable[[Export], str], ...] = (files, operations, load, signatur
 FURTHER: dict[str, tuple[Callable[[Export], str], ...]] = {
     "retrieval": (warm_up, scores, recommendations, batches, exclusion, limits, alone),
     "ranking": (warm_up, predictions, batches, silent_parts, alone),
+    "content": (warm_up, descriptions, batches, damage, alone),
     "cascade": (warm_up, both_stages, batches, silent_stages, exclusion, limits, alone),
 }
 

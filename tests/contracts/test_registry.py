@@ -10,8 +10,9 @@ import pytest
 
 from recsys_tfrs.config import Section, build, read_toml
 from recsys_tfrs.errors import UsageError
-from recsys_tfrs.models.registry import FAMILIES, RANKERS, family_module
+from recsys_tfrs.models.registry import CONTENT, FAMILIES, RANKERS, family_module
 from recsys_tfrs.runs.config import family_config
+from recsys_tfrs.runs.content_config import content_config
 from recsys_tfrs.runs.ranking_config import ranking_config
 
 ROOT = Path(__file__).parents[2]
@@ -84,6 +85,21 @@ def test_a_ranking_family_has_configurations_tests_and_a_make_target(ranker: str
     assert re.search(rf"\b{ranker}\b", target[1])
 
 
+@pytest.mark.parametrize("describer", sorted(CONTENT))
+def test_a_family_that_describes_items_is_complete(describer: str) -> None:
+    module = family_module(describer)
+    assert list(inspect.signature(module.build).parameters) == ["config", "decoder", "classes", "seed"]
+    assert [name for name, field in module.Config.model_fields.items() if not field.description] == []
+    files = sorted((ROOT / "configs" / describer).glob("*.toml"))
+    assert files, f"configs/{describer}/ holds no TOML file"
+    for file in files:
+        assert build(content_config(describer), [{"family": describer}, read_toml(file)]).family == describer
+    source = (ROOT / "tests" / "models" / f"test_{CONTENT[describer]}.py").read_text("utf-8")
+    assert f'"{describer}"' in source
+    recipe = rf"^train-{describer}:.*\n\t.*-m recsys_tfrs train {describer}\b"
+    assert re.search(recipe, (ROOT / "Makefile").read_text("utf-8"), flags=re.MULTILINE)
+
+
 def test_every_model_file_is_a_registered_family() -> None:
     modules = {path.stem for path in (ROOT / "recsys_tfrs" / "models").glob("*.py")}
     assert modules - {
@@ -100,6 +116,7 @@ def test_every_model_file_is_a_registered_family() -> None:
     } == {
         *FAMILIES.values(),
         *RANKERS.values(),
+        *CONTENT.values(),
     }
 
 

@@ -47,7 +47,7 @@ def test_values_that_look_like_numbers_stay_as_written(path: Path) -> None:
 
 def test_several_values_for_one_item(path: Path) -> None:
     path.write_text("id,genre\na,Jazz|Rock\n")
-    with pytest.raises(DataError, match="'genre' holds 'Jazz|Rock', several values for one item"):
+    with pytest.raises(DataError, match=r"'genre' holds 'Jazz\|Rock', several values for one item"):
         read_attribute_table(path, "genre")
 
 

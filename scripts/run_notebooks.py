@@ -131,7 +131,8 @@ def execute(path: Path) -> list[str]:
         resources = {"metadata": {"path": str(NOTEBOOKS)}}
         client = NotebookClient(notebook, km=manager, timeout=CELL_TIMEOUT, resources=resources)
         try:
-            client.execute(cleanup_kc=True, env=_environment())
+            # What notebooks leave in temporary folders goes with this one.
+            client.execute(cleanup_kc=True, env=_environment() | {"TMPDIR": folder})
         except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
             raise NotebookError(_explain(path, notebook, error)) from None
         finally:

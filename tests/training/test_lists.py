@@ -58,6 +58,16 @@ def test_an_epoch_visits_every_list_that_tells_something_once() -> None:
         # 7 rows in lists of 3 at most are 3, 2 and 2.
         assert sorted(sizes) == [(1, 2), (1, 2), (1, 3), (3, 2), (4, 3)]
     assert orders[0] != orders[1]
+    # Who has more than one list has other rows in each of them the next time.
+    dealt = [
+        {
+            frozenset(np.array(rows_of(b))[b["places"][:, 0] == n])
+            for b in epoch
+            for n in range(b["places"][:, 0].max() + 1)
+        }
+        for epoch in epochs
+    ]
+    assert dealt[0] != dealt[1]
 
 
 @pytest.mark.parametrize("first_step", [1, 2, 3, 5])

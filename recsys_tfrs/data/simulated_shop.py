@@ -11,7 +11,8 @@ w the two attributes wanted, and the items that are released,
 What follows a category is another one of its department, always the same and not the other way round, so order counts.
 An item's name has a word for its category and one for each attribute, in any order, each a stem with one of several
 endings; its category path names department and category. With probability `ambiguity` each of these words, and the
-path, is replaced by one drawn from all. The items of `cold_share` are released when the last fifth of the sessions begins.
+path, is replaced by one drawn from all. The items of `cold_share` are released when the last fifth of the sessions
+begins.
 """
 
 from __future__ import annotations

@@ -34,8 +34,9 @@ class DataRequest:
 
     Attributes:
       dataset: ``auto``, a name (``simulated...``, ``simulated-shop``, ``movielens-100k``, ``movielens-1m``,
-        ``movielens-latest-small``, ``movielens-20m``, ``movielens-25m``, ``movietweetings``) or a path: an official folder, its zip, or a table
-        of one's own (CSV, TSV, Parquet, folder of Parquet files); ``lists:`` and a path: one list of items a line.
+        ``movielens-latest-small``, ``movielens-20m``, ``movielens-25m``, ``movietweetings``) or a path: an official
+        folder, its zip, or a table of one's own (CSV, TSV, Parquet, folder of Parquet files); ``lists:`` and a path:
+        one list of items a line.
       data_dir: for a name, the folder or zip to read instead of searching.
       items: table about the items of a table or of lists of one's own.
       users: table about its users.

@@ -25,21 +25,21 @@ def hashed_keep_mask(shape: tf.Tensor, rate: float, seed: tf.Tensor, salt: int) 
     """`keep_mask` for large tensors, at a fraction of its cost: places are hashed instead of numbers drawn.
 
     A place's number and the seed go through the finalizer of MurmurHash3 (Appleby, 2011), which spreads a change of
-    one bit of its input evenly over its output; 16 bits of it decide about a place.
+    one bit of its input evenly over its output; every 8 bits of it decide about a place.
 
     Args:
       shape: of the mask.
-      rate: probability of dropping, in ``[0, 1)``, rounded to a multiple of ``2^-16``.
+      rate: probability of dropping, in ``[0, 1)``, rounded to a multiple of ``2^-8``.
       seed: ``[2]`` int32 seed of the step.
       salt: tells apart the masks drawn in one step.
     """
     count = tf.reduce_prod(shape)
     key = tf.bitcast(tf.random.experimental.stateless_fold_in(seed, salt), tf.uint32)
-    mixed = tf.bitcast(tf.range((count + 1) // 2), tf.uint32) * _constant(0x9E3779B9) + key[0]
+    mixed = tf.bitcast(tf.range((count + 3) // 4), tf.uint32) * _constant(0x9E3779B9) + key[0]
     mixed = _folded(mixed, 16) * _constant(0x85EBCA6B) + key[1]
     mixed = _folded(_folded(mixed, 13) * _constant(0xC2B2AE35), 16)
-    halves = tf.reshape(tf.bitcast(mixed, tf.uint16), [-1])
-    return tf.reshape(halves[:count] >= min(round(rate * 2**16), 2**16 - 1), shape)
+    bytes_ = tf.reshape(tf.bitcast(mixed, tf.uint8), [-1])
+    return tf.reshape(bytes_[:count] >= min(round(rate * 2**8), 2**8 - 1), shape)
 
 
 def _folded(values: tf.Tensor, bits: int) -> tf.Tensor:

@@ -76,7 +76,9 @@ class FieldEmbeddings(tf.keras.layers.Layer):
             parts.append(tf.einsum("bfj,jd->bfd", values, self.table[self._dense_first :]))
         rows = tf.concat(parts, axis=1) if len(parts) > 1 else parts[0]
         rows = tf.cast(rows, self.compute_dtype)
-        return Fields(rows[..., : self.dim], rows[..., self.dim])
+        # In two, whose gradients are laid end to end; slices would each be padded and added up.
+        vectors, weights = tf.split(rows, [self.dim, 1], axis=2)
+        return Fields(vectors, weights[..., 0])
 
     def of_field(self, name: str, values: tf.Tensor) -> tf.Tensor:
         """``[batch, dim + 1]`` vector and first-order weight of one field, as `call` has it.

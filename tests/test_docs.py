@@ -149,6 +149,13 @@ def test_ranking_explains_every_setting_with_its_default() -> None:
     assert rows == {name: str(field.default) for name, field in Config.model_fields.items()}
 
 
+def test_content_cnn_explains_every_setting_with_its_default() -> None:
+    from recsys_tfrs.models.content_cnn import Config
+
+    rows = dict(re.findall(r"^\| `(\w+)` \| `(.+?)` \|", page("content_cnn.md").split("## Settings")[1], re.MULTILINE))
+    assert rows == {name: str(field.default) for name, field in Config.model_fields.items()}
+
+
 def test_index_explains_every_setting_with_its_default() -> None:
     from recsys_tfrs.index.config import IndexConfig, UpperTreeConfig
 

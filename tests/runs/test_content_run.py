@@ -102,6 +102,7 @@ class TestRun:
         assert data.item_features["genre"].values[silent] == ""
         assert np.isnan(data.item_features["genre_vector_1"].values[silent])
 
+    @pytest.mark.slow
     def test_the_export_stands_on_its_own(self, run: Path) -> None:
         verdicts = {verdict.check: verdict for verdict in check_export(run)}
         assert {"descriptions", "batches", "damage", "alone"} <= set(verdicts)
@@ -125,6 +126,7 @@ class TestRun:
         with pytest.raises(UsageError, match="content-cnn describes items"):
             train_and_compare(["mf", "content-cnn"], [], tmp_path, CONSOLE)
 
+    @pytest.mark.slow
     def test_a_second_run_repeats_the_first(self, run: Path, folder: Path) -> None:
         config = build(run_config("content-cnn"), [read_toml(run / "config.toml")])
         again = train_family(config, start(folder / "again", "content-cnn", resume=False), CONSOLE)
@@ -156,15 +158,16 @@ class TestRefused:
         with pytest.raises(ConfigError, match="item=NAME is the only role, not user"):
             build(run_config("content-cnn"), [*settings(folder), {"data": {"columns": {"user": "u"}}}])
 
-    def test_a_value_that_training_lacks_is_left_out(self, folder: Path, tmp_path: Path) -> None:
-        """Two items have a value of their own, and some draw withholds both."""
-        values = np.where(GENRES < 2, "g0", "g1").astype(object)
+    def test_a_value_that_training_lacks_is_left_out(self, tmp_path: Path) -> None:
+        """Two of forty items have a value of their own, and some draw withholds both."""
+        posters = write_content(tmp_path / "few", IDS[:40], GENRES[:40], 4, "image", ContentConfig(image_size=8))
+        values = np.where(GENRES[:40] < 2, "g0", "g1").astype(object)
         values[[3, 5]] = "rare"
-        rows = [f"{item},{value}" for item, value in zip(IDS, values, strict=True)]
+        rows = [f"{item},{value}" for item, value in zip(IDS[:40], values, strict=True)]
         (tmp_path / "items.csv").write_text("\n".join(["item_id,genre", *rows]) + "\n")
-        layers = [*settings(folder), {"data": {"items": str(tmp_path / "items.csv")}}]
-        for seed in range(20):
-            config = build(run_config("content-cnn"), [*layers, {"split": {"seed": seed}}])
+        read = {"data": {"dataset": str(posters), "items": str(tmp_path / "items.csv")}}
+        for seed in range(40):
+            config = build(run_config("content-cnn"), [SMALL, read, {"split": {"seed": seed}}])
             data = open_content(config)  # type: ignore[arg-type]
             withheld = np.concatenate([data.validation, data.test])
             assert (data.labels[withheld] >= 0).all()

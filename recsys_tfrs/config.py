@@ -57,6 +57,10 @@ def parse_assignment(text: str) -> Tree:
 
     Raises:
       ConfigError: there is no ``=`` or no key before it.
+
+    Example:
+      >>> parse_assignment("index.kind=exact")
+      {'index': {'kind': 'exact'}}
     """
     key, equals, value = text.partition("=")
     names = [name.strip() for name in key.split(".")]

@@ -29,6 +29,10 @@ def core_rows(users: NDArray[np.int32], items: NDArray[np.int32], k: int) -> NDA
 
     Returns:
       ``[num_rows_left]`` ascending row numbers; empty where there is no such part.
+
+    Example:
+      >>> core_rows(np.array([1, 1, 2, 2, 3]), np.array([1, 2, 1, 2, 2]), k=2).tolist()  # user 3 has one row
+      [0, 1, 2, 3]
     """
     rows = np.arange(len(users), dtype=np.int64)
     while len(rows):

@@ -120,6 +120,10 @@ def parse_method(text: str) -> tuple[SplitMethod, str | None]:
 
     Raises:
       SplitError: the method is not one of `SplitMethod`.
+
+    Example:
+      >>> parse_method("official:u1")
+      (<SplitMethod.OFFICIAL: 'official'>, 'u1')
     """
     method, _, fold = text.partition(":")
     known = [m.value for m in SplitMethod]

@@ -137,6 +137,10 @@ def to_seconds(raw: NDArray[np.int64]) -> Seconds:
 
     Raises:
       ValueError: some values count seconds and others a smaller unit.
+
+    Example:
+      >>> to_seconds(np.array([1_700_000_000_000, 1_700_000_001_999])).values.tolist()  # milliseconds
+      [1700000000, 1700000001]
     """
     counted = raw[raw > 0]
     if not len(counted):

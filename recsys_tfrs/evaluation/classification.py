@@ -83,6 +83,11 @@ def choose_threshold(probabilities: NDArray[np.floating], labels: NDArray[np.int
 
     Returns:
       The least confidence answered; 0 where all rows may be answered, `ABSTAINS_ALWAYS` where none.
+
+    Example:
+      >>> probabilities = np.array([[0.9, 0.1], [0.8, 0.2], [0.4, 0.6]])
+      >>> choose_threshold(probabilities, np.array([0, 0, 0]), precision=0.7)  # 3/4 of the first two, 3/5 of all
+      0.8
     """
     confidence = np.asarray(probabilities).max(axis=1, initial=0.0)
     order = np.argsort(-confidence, kind="stable")

@@ -30,7 +30,17 @@ Values = NDArray[np.float64]
 
 
 def hit(ranking: Ranking, k: int) -> Values:
-    """``[num_pairs]`` probability that the target is among the first k: ``clip((k - greater) / ties, 0, 1)``."""
+    """``[num_pairs]`` probability that the target is among the first k: ``clip((k - greater) / ties, 0, 1)``.
+
+    Example:
+      >>> from recsys_tfrs.evaluation.ranking import rank
+      >>> class Scores:
+      ...     def score(self, users):
+      ...         return np.array([[0, 3, 2, 2, 1]], np.float32)  # of padding and four items
+      >>> ranking = rank(Scores(), np.array([1]), np.array([3]), seen=None, num_items=4)
+      >>> [float(hit(ranking, k)[0]) for k in (1, 2, 3)]  # item 3 is second or third
+      [0.0, 0.5, 1.0]
+    """
     return np.clip((k - ranking.greater) / ranking.ties, 0.0, 1.0)
 
 
@@ -40,7 +50,14 @@ def ndcg(ranking: Ranking, k: int) -> Values:
 
 
 def mrr(ranking: Ranking, k: int) -> Values:
-    """``[num_pairs]`` expected ``1 / rank`` within k."""
+    """``[num_pairs]`` expected ``1 / rank`` within k.
+
+    Example:
+      >>> from types import SimpleNamespace
+      >>> third_to_fourth = SimpleNamespace(greater=np.array([2]), ties=np.array([2]))
+      >>> mrr(third_to_fourth, 10).round(6).tolist()  # (1/3 + 1/4) / 2
+      [0.291667]
+    """
     return _expected_gain(ranking, 1.0 / np.arange(1, k + 1))
 
 

@@ -77,6 +77,12 @@ def list_auc(blocks: TieBlocks, labels: NDArray[np.bool_], weights: Values) -> t
 
     Returns:
       ``[num_lists]`` AUC, NaN for a list with one class only, and ``[num_lists]`` total weight.
+
+    Example:
+      >>> blocks = tie_blocks(np.array([0.1, 0.4, 0.4, 0.8]))
+      >>> auc, _ = list_auc(blocks, np.array([False, True, False, True]), np.ones(4))
+      >>> auc.tolist()  # (1 + 1/2 + 1 + 1) / 4, the two of 0.4 being a tie
+      [0.875]
     """
     positive, negative = _cumulative(weights * labels), _cumulative(weights * ~labels)
     bounds, list_bounds = blocks.bounds, blocks.list_bounds
@@ -125,7 +131,12 @@ def list_dcg(blocks: TieBlocks, gains: Values, k: int) -> Values:
 
 
 def cumulative_discounts(k: int) -> Values:
-    """``[k + 1]`` sum of ``1 / log2(place + 1)`` over the first 0, 1, ..., k places."""
+    """``[k + 1]`` sum of ``1 / log2(place + 1)`` over the first 0, 1, ..., k places.
+
+    Example:
+      >>> cumulative_discounts(3).round(4).tolist()  # 1, 1 / log2(3), 1 / 2
+      [0.0, 1.0, 1.6309, 2.1309]
+    """
     return _cumulative(1.0 / np.log2(np.arange(2, k + 2)))
 
 

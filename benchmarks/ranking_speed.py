@@ -286,11 +286,10 @@ def _plain_fold(examples: EncodedExamples, encoders: dict[str, _Plain]) -> Fold:
 def _config(folder: Path, name: str) -> RankingRunConfig:
     settings = SETTINGS[name]
     model = {
-        "regularization": "rows",
+        "regularization": "normalized" if settings["batch_norm"] else "rows",
         "dim": DIM,
         "hidden": HIDDEN,
         "dropout": settings["dropout"],
-        "batch_norm": settings["batch_norm"],
         "embedding_decay": settings["embedding_regularizer"],
     }
     data = {part: str(folder / f"{part}.libfm") for part in ("train", "validation", "test")}

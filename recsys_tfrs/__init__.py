@@ -57,8 +57,8 @@ def _use_keras_2() -> None:
 def _use_onednn() -> None:
     """Have TensorFlow compute with oneDNN on every x86 processor, unless the environment says otherwise.
 
-    By itself it does so only where there are AVX-512 or AMX instructions; with AVX2 alone training is faster with it, too
-    (docs/index.md says how much), and results differ in the last digits, as between any two processors.
+    By itself it does so only where there are AVX-512 or AMX instructions; with AVX2 alone GRUs trained 11 to 18% faster
+    with it in one comparison and ranking models 5 to 25%. Results differ in the last digits, as between processors.
     """
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 

@@ -11,6 +11,14 @@ from recsys_tfrs.models.family import FamilyConfig
 #: Items hidden from the query in training, see `HistoryConfig.hide`.
 Hide = Literal["any", "newest", "around"]
 
+#: Members whose softmax of an item leaves out the user's other items.
+MaskPositives = Literal["none", "half", "all"]
+
+MASK_POSITIVES = (
+    "Under the full softmax, members that leave a user's other items out of the softmax of each of them: none, every "
+    "second one, or all."
+)
+
 ConfigT = TypeVar("ConfigT", bound="HistoryConfig")
 
 
@@ -63,9 +71,7 @@ class HistoryConfig(FamilyConfig):
         pattern="^(auto|full-softmax|in-batch)$",
         description="Negatives: the whole catalogue, or the batch's items; auto goes by the catalogue's size.",
     )
-    mask_positives: bool = Field(
-        False, description="Under the full softmax, leave a user's other items out of the softmax of each of them."
-    )
+    mask_positives: MaskPositives = Field("none", description=MASK_POSITIVES)
     log_q: bool = Field(True, description="Correct in-batch negatives for how often items are drawn.")
 
     @property

@@ -18,7 +18,7 @@ from recsys_tfrs.layers.embedding import SummedFeatures
 from recsys_tfrs.layers.history import WeightedHistory
 from recsys_tfrs.layers.members import CandidateMembers, Members
 from recsys_tfrs.layers.mlp import ResidualMLP
-from recsys_tfrs.models.history_config import HistoryConfig
+from recsys_tfrs.models.history_config import HistoryConfig, MaskPositives
 from recsys_tfrs.models.retriever import Retriever
 from recsys_tfrs.models.traced import traced_once
 from recsys_tfrs.objectives.hiding import Hidden, ages_when_asked, hide_any, hide_around, hide_newest
@@ -150,16 +150,21 @@ class HistoryModel(Retriever):
         self._catalogue = self.candidate_tower.matrices(data.item_table)
         self.scores_catalogue = scores_catalogue(config, data)
         self.score_matrices = len(query_towers)
-        self._task = FullSoftmax(config.mask_positives) if self.scores_catalogue else self._negative_sampling()
+        masked = masked_members(config.mask_positives, len(query_towers))
+        self._tasks: list[FullSoftmax | NegativeSampling] = (
+            [FullSoftmax(mask) for mask in masked]
+            if self.scores_catalogue
+            else [self._negative_sampling()] * len(query_towers)
+        )
         self.create_weights()
 
     def compute_loss(self, inputs: dict[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         """Mean loss of the members on a batch made by `recsys_tfrs.training.pipeline.UserBatches`."""
-        pairs = zip(self.query_tower.towers, self.candidate_tower.towers, strict=True)
+        members = zip(self.query_tower.towers, self.candidate_tower.towers, self._tasks, strict=True)
         return tf.add_n(
             [
-                self._member_loss(*pair, inputs, inputs["seed"] + [number * _MEMBER_STRIDE, 0], training)
-                for number, pair in enumerate(pairs)
+                self._member_loss(*member, inputs, inputs["seed"] + [number * _MEMBER_STRIDE, 0], training)
+                for number, member in enumerate(members)
             ]
         ) / len(self.query_tower.towers)
 
@@ -167,6 +172,7 @@ class HistoryModel(Retriever):
         self,
         query_tower: HistoryTower,
         candidate_tower: CandidateTower,
+        task: FullSoftmax | NegativeSampling,
         inputs: dict[str, tf.Tensor],
         seed: tf.Tensor,
         training: bool,
@@ -189,11 +195,11 @@ class HistoryModel(Retriever):
             weights *= inputs["weights"].flat_values
         weights = self._target_weights(positives, weights)
         temperature = self._config.temperature
-        if isinstance(self._task, FullSoftmax):
+        if isinstance(task, FullSoftmax):
             catalogue = candidate_tower.catalogue(self._catalogue)
             scores = tf.matmul(queries, catalogue, transpose_b=True) / temperature
-            return self._task(scores, positives, weights, own_query=asks is not None)
-        return self._task(
+            return task(scores, positives, weights, own_query=asks is not None)
+        return task(
             queries,
             lambda items: candidate_tower(self.data.encoded_items(items)),
             positives,
@@ -304,6 +310,11 @@ def scores_catalogue(config: HistoryConfig, data: EncodedData) -> bool:
     """Whether a training step scores the whole catalogue."""
     largest = LARGEST_FULL_SOFTMAX_IN_CONTEXT if data.context_table else LARGEST_FULL_SOFTMAX
     return config.objective == "full-softmax" or (config.objective == "auto" and data.num_items <= largest)
+
+
+def masked_members(which: MaskPositives, members: int) -> list[bool]:
+    """Which members leave a user's other items out of the softmax of each."""
+    return [which == "all" or (which == "half" and number % 2 == 1) for number in range(members)]
 
 
 def member_seeds(seed: int, members: int) -> list[int]:

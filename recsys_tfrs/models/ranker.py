@@ -61,19 +61,20 @@ class RankerConfig(FamilyConfig):
 
     batches_of: ClassVar[BatchesOf] = "examples"
 
-    regularization: Literal["auto", "rows", "lookups"] = Field(
+    regularization: Literal["auto", "rows", "normalized", "lookups"] = Field(
         "auto",
-        description="rows: all embeddings decay (`embedding_decay`), so that what is rare is held at nothing; lookups: "
-        "those of a batch do (`embedding_l2`), so that what is frequent is held closest, with a small network; auto: "
-        "both are tried and validation decides.",
+        description="rows: all embeddings decay (`embedding_decay`), so that what is rare is held at nothing; "
+        "normalized: the same, and what goes into the hidden layers is normalised by the batch (Ioffe and Szegedy, "
+        "ICML 2015); lookups: the embeddings of a batch decay (`embedding_l2`), so that what is frequent is held "
+        "closest, with a small network; auto: validation decides, with hidden layers between the first two, else "
+        "between rows and lookups.",
     )
     parts: list[Part] = Field(["linear", "fm", "deep"], min_length=1, description="What the prediction is the sum of.")
     dim: int = Field(16, ge=1, description="Size of the embedding of a field.")
-    hidden: list[int] = Field([400, 400, 400], description="Hidden layers of the deep part, under `rows`.")
+    hidden: list[int] = Field([400, 400, 400], description="Hidden layers of the deep part, unless `lookups`.")
     lookups_hidden: list[int] = Field([128], description="The same under `lookups`.")
-    batch_norm: bool = Field(False, description="Normalise what goes into the hidden layers by the batch.")
     dropout: float = Field(
-        0.2, ge=0, lt=1, description="Share of outputs of hidden layers dropped in training, under `rows`."
+        0.2, ge=0, lt=1, description="Share of outputs of hidden layers dropped in training, unless `lookups`."
     )
     lookups_dropout: float = Field(0.5, ge=0, lt=1, description="The same under `lookups`.")
     embedding_dropout: float = Field(0.0, ge=0, lt=1, description="Share of fields dropped in training.")
@@ -89,7 +90,7 @@ class RankerConfig(FamilyConfig):
     )
     linear_l2: float = Field(0.0, ge=0, description="The same of first-order weights, under either.")
     embedding_decay: float = Field(
-        0.05, ge=0, description="Under `rows`, weight in the loss of half the squared length of all embeddings."
+        0.05, ge=0, description="Unless `lookups`, weight in the loss of half the squared length of all embeddings."
     )
     cross_layers: int = Field(3, ge=1, description="Layers of the cross part.")
     initial_scale: float = Field(0.01, gt=0, description="Standard deviation of the initial embeddings.")
@@ -98,7 +99,8 @@ class RankerConfig(FamilyConfig):
         """The settings that validation chooses from."""
         if self.regularization != "auto" or not {"fm", "deep", "cross"} & set(self.parts):
             return {self.regularization: self}
-        return {name: self.model_copy(update={"regularization": name}) for name in ("rows", "lookups")}
+        names = ("rows", "normalized") if "deep" in self.parts else ("rows", "lookups")
+        return {name: self.model_copy(update={"regularization": name}) for name in names}
 
     @property
     def of_rows(self) -> bool:
@@ -156,7 +158,8 @@ class Ranker(tfrs.Model):
         if "deep" in self.parts:
             hidden = config.hidden if config.of_rows else config.lookups_hidden
             dropout = config.dropout if config.of_rows else config.lookups_dropout
-            self.tower = Tower(hidden, dropout=dropout, batch_norm=config.batch_norm, seed=seed + 10, salt=_TOWER_SALT)
+            normalized = config.regularization == "normalized"
+            self.tower = Tower(hidden, dropout=dropout, batch_norm=normalized, seed=seed + 10, salt=_TOWER_SALT)
             self.deep_output = _output(count, seed + 30, "deep_output")
         if "cross" in self.parts:
             self.crosses = [

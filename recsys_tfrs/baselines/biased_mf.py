@@ -1,6 +1,6 @@
 """Biased matrix factorization with SVD++'s implicit part, fitted to ratings by alternating least squares.
 
-Koren, "Factorization Meets the Neighborhood", KDD 2008, equation 15:
+Koren, "Factorization Meets the Neighborhood", KDD 2008, equation 15::
 
     r_ui = mu + b_u + c_i + q_i . (p_u + |N(u)|^-1/2 sum_{j in N(u)} y_j)
 
@@ -63,9 +63,9 @@ class BiasedMFConfig:
 class BiasedMF:
     """Predicts ratings, and ranks by them.
 
-    With x_u = p_u + |N(u)|^-1/2 sum y_j the penalty of p_u pulls x_u towards the implicit part, and the y are a ridge
-    regression of all x_u on what the users have rated. So each pass solves for biases and x of all users, for the y,
-    and for biases and q of all items, every time with the others' answers held fixed.
+    With ``x_u = p_u + |N(u)|^-1/2 sum y_j`` the penalty of p_u pulls x_u towards the implicit part, and the y are a
+    ridge regression of all x_u on what the users have rated. So each pass solves for biases and x of all users, for
+    the y, and for biases and q of all items, every time with the others' answers held fixed.
     """
 
     def __init__(self, config: BiasedMFConfig | None = None) -> None:

@@ -1,7 +1,7 @@
 """`simulated-clicks`: clicks whose log-odds hold effects of first, second and third order, and are known.
 
 A row shows an item of some category to a user of some age on a site, in a campaign, at an hour, on a device, at a
-price, beside some topics. With w and v drawn once for every value of every field,
+price, beside some topics. With w and v drawn once for every value of every field::
 
     log-odds = bias + sum_f w_f + a (|age - 40| / 15 - 1) - b log(price / 10)                             first order
                + sum_{f < g} v_f . v_g                                       second order, `NUM_FACTORS` factors a value

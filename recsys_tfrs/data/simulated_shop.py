@@ -1,7 +1,7 @@
 """`simulated-shop`: sessions in a shop whose products say in their names what they are, with a known truth.
 
 Somebody wants two attributes (oak, foldable) and looks through categories (desks). With g the category looked through,
-w the two attributes wanted, and the items that are released,
+w the two attributes wanted, and the items that are released::
 
     g'        = g with probability `stay` (`stay_after_cart` where the last click was carted), else what follows g
     click i   ~ (popularity of i) exp(strength |w and attributes of i|) over the items of category g'

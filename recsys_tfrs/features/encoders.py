@@ -229,7 +229,7 @@ class NormalizedNumericEncoder(Encoder):
 class LogNumericEncoder(NormalizedNumericEncoder):
     """As `NormalizedNumericEncoder`, of the logarithm: for counts and amounts, a few of which are very large.
 
-    The logarithm is sign(x) log(1 + |x|), which is 0 at 0 and knows negative numbers.
+    The logarithm is ``sign(x) log(1 + |x|)``, which is 0 at 0 and knows negative numbers.
     """
 
     def scaled(self, values: NDArray[Any]) -> NDArray[Any]:

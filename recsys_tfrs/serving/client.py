@@ -1,11 +1,11 @@
 """Ask a model server, `recsys-tfrs serve` or TensorFlow Serving alike, over REST or gRPC.
 
-```python
-from recsys_tfrs.serving.client import Client
+For example::
 
-with Client("http://localhost:8501") as client:
-    client.recommend(["196"], k=3)  # [[Recommendation(item_id=..., title=..., score=...), ...]]
-```
+    from recsys_tfrs.serving.client import Client
+
+    with Client("http://localhost:8501") as client:
+        client.recommend(["196"], k=3)  # [[Recommendation(item_id=..., title=..., score=...), ...]]
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ run_options = $(call option,--config,$(CONFIG)) $(call option,--out,$(OUT))
 python = "$(VENV)/bin/python"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train-retrieval train-mf train-deep-mf train-softmax train-sequential train-item2vec train-content-cnn train-ranking compare export export-cascade serve serve-check test test-slow lint format types notebooks check bench-retrieval bench-folding bench-sampled bench-sequential bench-ranking bench-serving bench-cascade doctor lock clean
+.PHONY: help setup train-retrieval train-mf train-deep-mf train-softmax train-sequential train-item2vec train-content-cnn train-ranking compare export export-cascade serve serve-check test test-slow lint format types notebooks check bench-retrieval bench-folding bench-sampled bench-sequential bench-ranking bench-content-cnn bench-serving bench-cascade doctor lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -110,6 +110,9 @@ bench-sequential: setup ## Measure sequential retrieval (ARGS="--sessions FOLDER
 
 bench-ranking: setup ## Measure ranking: accuracy, speed, a table that streams (DATA_DIR; ARGS="--fuxictr PYTHON")
 	@$(python) benchmarks/ranking.py $(call option,--data-dir,$(DATA_DIR)) $(ARGS)
+
+bench-content-cnn: setup ## Measure content-cnn: accuracy, calibration, noise, and recall of cold items by what is known of them
+	@$(python) benchmarks/content_cnn.py $(ARGS)
 
 bench-serving: setup ## Measure index and serving: speed, recall, latency, memory (ARGS="--only index")
 	@while read -r line; do case $$line in [a-z]*) $(python) -m pip install -q --no-deps "$$line" || true ;; esac; done \

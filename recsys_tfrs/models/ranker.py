@@ -90,7 +90,7 @@ class RankerConfig(FamilyConfig):
     )
     linear_l2: float = Field(0.0, ge=0, description="The same of first-order weights, under either.")
     embedding_decay: float = Field(
-        0.05, ge=0, description="Unless `lookups`, weight in the loss of half the squared length of all embeddings."
+        0.01, ge=0, description="Unless `lookups`, weight in the loss of half the squared length of all embeddings."
     )
     cross_layers: int = Field(3, ge=1, description="Layers of the cross part.")
     initial_scale: float = Field(0.01, gt=0, description="Standard deviation of the initial embeddings.")

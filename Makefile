@@ -9,6 +9,7 @@ OUT ?=
 RUN ?= runs/latest
 RETRIEVAL ?= runs/cascade-retrieval
 RANKING ?= runs/cascade-ranking
+NOTEBOOKS ?=
 ARGS ?=
 
 # Spaces in a value survive; what is not given is not passed.
@@ -18,7 +19,7 @@ run_options = $(call option,--config,$(CONFIG)) $(call option,--out,$(OUT))
 python = "$(VENV)/bin/python"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train-retrieval train-mf train-deep-mf train-softmax train-sequential train-item2vec train-content-cnn train-ranking compare export export-cascade serve serve-check test test-slow lint format types notebooks check bench-retrieval bench-folding bench-sampled bench-sequential bench-ranking bench-content-cnn bench-serving bench-cascade doctor lock clean
+.PHONY: help setup train-retrieval train-mf train-deep-mf train-softmax train-sequential train-item2vec train-content-cnn train-ranking compare export export-cascade serve serve-check test test-slow lint format types docs notebooks check bench-retrieval bench-folding bench-sampled bench-sequential bench-ranking bench-content-cnn bench-serving bench-cascade doctor lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -91,10 +92,17 @@ format: setup ## Put style and formatting right
 types: setup ## Check the types of the package
 	@$(python) -m mypy
 
+docs: setup ## Build the documentation as a site in site/ (NOTEBOOKS=run: execute the notebooks first, show what they print)
+	@test "$(NOTEBOOKS)" != run || $(python) scripts/run_notebooks.py
+	@cmp -s requirements/docs.txt "$(VENV)/docs/docs.txt" || { $(python) -m venv --clear "$(VENV)/docs" && \
+		"$(VENV)/docs/bin/python" -m pip install -q --no-deps -r requirements/docs.txt && cp requirements/docs.txt "$(VENV)/docs"; }
+	@NOTEBOOKS="$(NOTEBOOKS)" "$(VENV)/docs/bin/python" -m sphinx -W --keep-going -q -c docs -d build/doctrees . site
+	@echo site/index.html
+
 notebooks: setup ## Execute every notebook with small parameters
 	@$(python) scripts/run_notebooks.py $(ARGS)
 
-check: lint types test notebooks ## Lint, types, tests and notebooks: what has to pass before a commit
+check: lint types docs test notebooks ## Lint, types, docs, tests and notebooks: what has to pass before a commit
 
 bench-retrieval: setup ## Measure the retrieval figures and speeds that docs and README quote
 	@$(python) benchmarks/retrieval.py $(call option,--data-dir,$(DATA_DIR)) $(ARGS)
@@ -126,5 +134,5 @@ lock: ## Write requirements/ anew from the ranges in setup.cfg (ARGS=--upgrade m
 	@PYTHON="$(PYTHON)" scripts/lock.sh $(ARGS)
 
 clean: ## Remove caches and build products; .venv, runs/ and data/ stay
-	@rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis notebooks/_output
+	@rm -rf build dist site docs/reference .pytest_cache .mypy_cache .ruff_cache .hypothesis notebooks/_output
 	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

@@ -14,7 +14,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 PHONY = set(re.search(r"^\.PHONY: (.+)$", MAKEFILE, flags=re.MULTILINE).group(1).split())
-LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
+LOCKS = sorted((ROOT / "requirements").glob("py*.txt"))
+DOCS_LOCK = ROOT / "requirements" / "docs.txt"
 
 pytestmark = pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
 
@@ -76,6 +77,7 @@ class TestTargets:
             "setup",
             "lint",
             "types",
+            "docs",
             "test",
             "notebooks",
         ]
@@ -290,6 +292,14 @@ class TestLocks:
     def test_the_build_backend_is_locked_and_still_has_pkg_resources(self, lock: Path) -> None:
         assert "wheel" in pins(lock)
         assert int(pins(lock)["setuptools"].split(".")[0]) < 82
+
+    def test_the_docs_are_locked_for_every_python_and_name_no_index(self) -> None:
+        text = DOCS_LOCK.read_text(encoding="utf-8")
+        for line in text.splitlines():
+            assert re.match(r"^([A-Za-z0-9][A-Za-z0-9._-]*==[0-9][A-Za-z0-9.+!]*( ; \S.*)?$| *#)", line), line
+            assert "://" not in line
+        wanted = re.findall(r"^([a-z-]+)", DOCS_LOCK.with_suffix(".in").read_text(encoding="utf-8"), flags=re.MULTILINE)
+        assert set(wanted) <= set(re.findall(r"^([a-z0-9-]+)==", text, flags=re.MULTILINE))
 
     def test_tensorflow_keras_tfrs_and_scann_move_together(self) -> None:
         together = ("tensorflow", "tf-keras", "tensorflow-recommenders", "scann")

@@ -49,6 +49,9 @@ TRAINING: dict[str, Any] = {
 #: Rows that are predicted at once.
 _PREDICTED_ROWS = 16_384
 
+#: Standard deviation of the initial embeddings where they are held down lightly: products of small vectors start slowly.
+_LIGHT_SCALE = 0.1
+
 #: Salts of the random numbers drawn in a step, see `layers.dropout.keep_mask`; a tower draws from its own upwards.
 _EMBEDDING_SALT, _UNKNOWN_SALT, _TOWER_SALT = 41, 42, 50
 
@@ -66,8 +69,8 @@ class RankerConfig(FamilyConfig):
         description="rows: all embeddings decay (`embedding_decay`), so that what is rare is held at nothing; "
         "normalized: the same, and what goes into the hidden layers is normalised by the batch (Ioffe and Szegedy, "
         "ICML 2015); lookups: the embeddings of a batch decay (`embedding_l2`), so that what is frequent is held "
-        "closest, with a small network; auto: validation decides, with hidden layers between the first two, else "
-        "between rows and lookups.",
+        "closest, with a small network; auto: validation decides, with hidden layers between rows, normalized and the "
+        "latter with `strong_decay`, else between lookups and the same with `light_l2`.",
     )
     parts: list[Part] = Field(["linear", "fm", "deep"], min_length=1, description="What the prediction is the sum of.")
     dim: int = Field(16, ge=1, description="Size of the embedding of a field.")
@@ -92,6 +95,8 @@ class RankerConfig(FamilyConfig):
     embedding_decay: float = Field(
         0.01, ge=0, description="Unless `lookups`, weight in the loss of half the squared length of all embeddings."
     )
+    strong_decay: float = Field(0.05, ge=0, description="An `embedding_decay` that auto tries with `normalized`.")
+    light_l2: float = Field(0.003, ge=0, description="An `embedding_l2` that auto tries without hidden layers.")
     cross_layers: int = Field(3, ge=1, description="Layers of the cross part.")
     initial_scale: float = Field(0.01, gt=0, description="Standard deviation of the initial embeddings.")
 
@@ -99,8 +104,22 @@ class RankerConfig(FamilyConfig):
         """The settings that validation chooses from."""
         if self.regularization != "auto" or not {"fm", "deep", "cross"} & set(self.parts):
             return {self.regularization: self}
-        names = ("rows", "normalized") if "deep" in self.parts else ("rows", "lookups")
-        return {name: self.model_copy(update={"regularization": name}) for name in names}
+        if "deep" in self.parts:
+            tried: dict[str, dict[str, Any]] = {
+                "rows": {"regularization": "rows"},
+                "normalized": {"regularization": "normalized"},
+                "normalized-strong": {"regularization": "normalized", "embedding_decay": self.strong_decay},
+            }
+        else:
+            tried = {
+                "lookups": {"regularization": "lookups"},
+                "lookups-light": {
+                    "regularization": "lookups",
+                    "embedding_l2": self.light_l2,
+                    "initial_scale": max(self.initial_scale, _LIGHT_SCALE),
+                },
+            }
+        return {name: self.model_copy(update=update) for name, update in tried.items()}
 
     @property
     def of_rows(self) -> bool:

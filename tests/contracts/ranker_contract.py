@@ -88,10 +88,17 @@ class RankerContract:
             assert len(variants) == 1
             return
         has_network = "deep" in self.config().parts
-        assert list(variants) == (["rows", "normalized"] if has_network else ["rows", "lookups"])
         if has_network:
-            norms = {way: len(self.made(examples, layer, regularization=way).tower._norms) for way in variants}
-            assert norms == {"rows": 0, "normalized": 1}
+            assert {name: (v.regularization, v.embedding_decay) for name, v in variants.items()} == {
+                "rows": ("rows", 0.0),
+                "normalized": ("normalized", 0.0),
+                "normalized-strong": ("normalized", 0.05),
+            }
+            ways = ("rows", "normalized")
+            assert [len(self.made(examples, layer, regularization=way).tower._norms) for way in ways] == [0, 1]
+        else:
+            found = {name: (v.regularization, v.embedding_l2) for name, v in variants.items()}
+            assert found == {"lookups": ("lookups", 0.03), "lookups-light": ("lookups", 0.003)}
         batch = self.batch(examples)
         for name, settings in (("rows", {"embedding_decay": 3.0}), ("lookups", {"embedding_l2": 3.0})):
             none = self.made(examples, layer, regularization=name, embedding_decay=0.0, embedding_l2=0.0)

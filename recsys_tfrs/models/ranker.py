@@ -49,7 +49,7 @@ TRAINING: dict[str, Any] = {
 #: Rows that are predicted at once.
 _PREDICTED_ROWS = 16_384
 
-#: Standard deviation of the initial embeddings where they are held down lightly: products of small vectors start slowly.
+#: Standard deviation of the initial embeddings where they are held down lightly: products of small ones start slowly.
 _LIGHT_SCALE = 0.1
 
 #: Salts of the random numbers drawn in a step, see `layers.dropout.keep_mask`; a tower draws from its own upwards.

@@ -58,10 +58,15 @@ class TestTemperature:
         labels = (draw.random((40_000, 1)) > np.cumsum(chances, axis=1)).sum(axis=1)
         assert fit_temperature(odds * true, labels) == pytest.approx(true, rel=0.03)
 
-    def test_two_rows_by_hand(self) -> None:
-        """Odds of 3 to 1 in favour of the first class, right three times of four: log(3) / T = log(3)."""
-        odds = np.log([[3.0, 1.0]] * 4)
-        assert fit_temperature(2 * odds, np.array([0, 0, 0, 1])) == pytest.approx(2.0, rel=1e-3)
+    def test_four_rows_by_hand(self) -> None:
+        """Right three times of four, a sixth of each label moved: 16/24 of the first class, odds of 2 = e^(2 / T)."""
+        odds = np.array([[2.0, 0.0]] * 4)
+        assert fit_temperature(odds, np.array([0, 0, 0, 1])) == pytest.approx(2 / np.log(2), rel=1e-3)
+
+    def test_certainty_is_as_great_as_the_rows_allow(self) -> None:
+        """Eighteen right ones of eighteen: 19/20, odds of 19 = e^(2 / T)."""
+        odds = np.array([[2.0, 0.0]] * 18)
+        assert fit_temperature(odds, np.zeros(18, int)) == pytest.approx(2 / np.log(19), rel=1e-3)
 
     def test_no_rows(self) -> None:
         assert fit_temperature(np.zeros((0, 3)), np.zeros(0, int)) == 1.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,7 +132,7 @@ def write_filled(
         made[name] = pa.array(values[rows], pa.float32(), mask=rows < 0)
     temporary = path.with_name(f".{path.name}.tmp")
     pyarrow.parquet.write_table(pa.table(made), temporary)
-    os.replace(temporary, path)
+    temporary.replace(path)
 
 
 def _several(path: Path, attribute: str, came: str) -> str:

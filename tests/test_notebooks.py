@@ -53,7 +53,7 @@ class TestStored:
     def test_there_are_notebooks_and_each_has_both_files(self) -> None:
         expected = (
             "00_quickstart 01_data_and_honest_evaluation 05_two_tower_retrieval 11_scann_index_and_recall "
-            "13_export_and_tf_serving"
+            "12_retrieve_then_rank_ensemble 13_export_and_tf_serving"
         )
         assert set(expected.split()) <= {p.stem for p in PAIRS}
         assert script.orphans() == []

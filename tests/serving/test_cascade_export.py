@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from serving.cascaded import Cascaded
 from recsys_tfrs.errors import UsageError
 from recsys_tfrs.layers.diversify import maximal_marginal_relevance
 from recsys_tfrs.serving import stranger
+from recsys_tfrs.serving.cascade_export import export_cascade
 from recsys_tfrs.serving.cascade_signatures import CascadeSettings, CascadeSignatures
 from recsys_tfrs.serving.folders import EXTRA_FOLDER, MANIFEST
 from recsys_tfrs.serving.model_card import MODEL_CARD
@@ -191,11 +193,12 @@ def test_a_ranking_model_that_fails_leaves_an_order(cascaded: Cascaded) -> None:
 @pytest.mark.parametrize(
     "settings", [CascadeSettings(5, 2), CascadeSettings(4, 5), CascadeSettings(4, 2, 1.5), CascadeSettings(4, 2, 0, -1)]
 )
-def test_impossible_settings(cascaded: Cascaded, tmp_path: Path, settings: CascadeSettings) -> None:
-    options = {"max_k": settings.max_k, "default_k": settings.default_k}
-    options |= {"retrieval_weight": settings.retrieval_weight, "diversity": settings.diversity}
+def test_impossible_settings(tmp_path: Path, settings: CascadeSettings) -> None:
+    """They are refused before anything is looked at but how many candidates there are."""
+    sources: Any = [SimpleNamespace(quota=2)] * 2
+    nothing: Any = None
     with pytest.raises(UsageError):
-        cascaded.export(tmp_path, 2, 2, **options)
+        export_cascade(sources, nothing, nothing, nothing, nothing, tmp_path, settings=settings)
 
 
 def test_manifest_and_card(cascaded: Cascaded) -> None:

@@ -143,7 +143,7 @@ def test_the_catalogues_vectors_are_those_of_the_candidate_tower() -> None:
 def test_the_loss_is_chosen_by_the_size_of_the_catalogue(monkeypatch: pytest.MonkeyPatch) -> None:
     for largest, expected in ((9, FullSoftmax), (8, NegativeSampling)):  # the catalogue has 9 items
         monkeypatch.setattr(history_model, "LARGEST_FULL_SOFTMAX", largest)
-        assert isinstance(built()._task, expected)
+        assert isinstance(built()._tasks[0], expected)
 
 
 def test_scores_are_divided_by_the_temperature() -> None:
@@ -233,7 +233,7 @@ class TestContext:
         for largest, expected in ((8, FullSoftmax), (7, NegativeSampling)):
             monkeypatch.setattr(history_model, "LARGEST_FULL_SOFTMAX_IN_CONTEXT", largest)
             model = two_tower.build(Config(dim=4), FeaturesConfig(), shoppers(), all_rows(shoppers()), seed=1)
-            assert isinstance(model._task, expected)
+            assert isinstance(model._tasks[0], expected)
 
     def test_with_all_contexts_alike_every_interaction_asks_as_its_user_does(self) -> None:
         """The loss per interaction is then the loss per user."""

@@ -11,14 +11,6 @@ from recsys_tfrs.models.family import FamilyConfig
 #: Items hidden from the query in training, see `HistoryConfig.hide`.
 Hide = Literal["any", "newest", "around"]
 
-#: Members whose softmax of an item leaves out the user's other items.
-MaskPositives = Literal["none", "half", "all"]
-
-MASK_POSITIVES = (
-    "Under the full softmax, members that leave a user's other items out of the softmax of each of them: none, every "
-    "second one, or all."
-)
-
 ConfigT = TypeVar("ConfigT", bound="HistoryConfig")
 
 
@@ -71,7 +63,13 @@ class HistoryConfig(FamilyConfig):
         pattern="^(auto|full-softmax|in-batch)$",
         description="Negatives: the whole catalogue, or the batch's items; auto goes by the catalogue's size.",
     )
-    mask_positives: MaskPositives = Field("none", description=MASK_POSITIVES)
+    mask_positives: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Under the full softmax, share of the members that leave a user's other items out of the softmax "
+        "of each of them.",
+    )
     log_q: bool = Field(True, description="Correct in-batch negatives for how often items are drawn.")
 
     @property

@@ -18,7 +18,7 @@ from recsys_tfrs.layers.embedding import SummedFeatures
 from recsys_tfrs.layers.history import WeightedHistory
 from recsys_tfrs.layers.members import CandidateMembers, Members
 from recsys_tfrs.layers.mlp import ResidualMLP
-from recsys_tfrs.models.history_config import HistoryConfig, MaskPositives
+from recsys_tfrs.models.history_config import HistoryConfig
 from recsys_tfrs.models.retriever import Retriever
 from recsys_tfrs.models.traced import traced_once
 from recsys_tfrs.objectives.hiding import Hidden, ages_when_asked, hide_any, hide_around, hide_newest
@@ -312,9 +312,9 @@ def scores_catalogue(config: HistoryConfig, data: EncodedData) -> bool:
     return config.objective == "full-softmax" or (config.objective == "auto" and data.num_items <= largest)
 
 
-def masked_members(which: MaskPositives, members: int) -> list[bool]:
-    """Which members leave a user's other items out of the softmax of each."""
-    return [which == "all" or (which == "half" and number % 2 == 1) for number in range(members)]
+def masked_members(share: float, members: int) -> list[bool]:
+    """Which members leave a user's other items out of the softmax of each: the last ones, rounded half to even."""
+    return [number >= members - round(share * members) for number in range(members)]
 
 
 def member_seeds(seed: int, members: int) -> list[int]:

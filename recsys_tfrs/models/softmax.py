@@ -21,7 +21,7 @@ from recsys_tfrs.features.config import FeaturesConfig
 from recsys_tfrs.features.encoded import EncodedData, encode
 from recsys_tfrs.layers.dropout import keep_mask
 from recsys_tfrs.layers.embedding import SummedFeatures
-from recsys_tfrs.models.history_config import MASK_POSITIVES, Hide, HistoryConfig, MaskPositives
+from recsys_tfrs.models.history_config import Hide, HistoryConfig
 from recsys_tfrs.models.history_model import (
     HistoryModel,
     HistoryTower,
@@ -48,7 +48,13 @@ class Config(HistoryConfig):
         f"are the mean of theirs, vectors theirs laid end to end; 0: {_MEMBERS} where a training step scores the whole "
         "catalogue, 1 where the catalogue is too large for that.",
     )
-    mask_positives: MaskPositives = Field("half", description=MASK_POSITIVES)
+    mask_positives: float = Field(
+        0.25,
+        ge=0,
+        le=1,
+        description="Under the full softmax, share of the members that leave a user's other items out of the softmax "
+        "of each of them.",
+    )
     hidden: list[int] = Field([256], description="Hidden layers of psi; none: psi is linear.")
     objective: Literal[
         "auto", "full-softmax", "in-batch", "sampled-softmax", "bpr", "warp", "gbce", "positives-only"

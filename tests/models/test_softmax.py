@@ -26,7 +26,7 @@ class TestContract(ModelContract):
     ways: ClassVar[list[Way]] = [
         {"hide": "any", "objective": "full-softmax"},
         {"hide": "newest", "objective": "in-batch"},
-        {"hide": "around", "mask_positives": "half", "members": 2},
+        {"hide": "around", "mask_positives": 0.5, "members": 2},
     ]
     everything: ClassVar[Way] = {"hidden": [8], "empty_history": 0.4}
     capable: ClassVar[Way] = {"dim": 32, "hidden": [64]}
@@ -166,7 +166,7 @@ def learnt(board: Interactions, **settings: object) -> SoftmaxModel:
 
 class TestMembers:
     def test_each_has_the_loss_it_would_have_alone(self) -> None:
-        together, alone = built(members=2, mask_positives="none"), built()
+        together, alone = built(members=2, mask_positives=0.0), built()
         batch = next(iter(user_batches(all_rows(random_interactions(12, 9, 40)), batch_size=40, seed=3).dataset()))
         other = dict(batch, seed=batch["seed"] + [1_000_003, 0])
         second = SoftmaxModel(together._config.model_copy(update={"members": 1}), together.data, seed=1 + 1_000_003)
@@ -191,14 +191,14 @@ class TestMembers:
         assert model.candidate_vectors().shape == (10, 2 * number)
 
 
-def test_every_second_member_leaves_out_a_users_other_items() -> None:
-    assert history_model.masked_members("half", 4) == [False, True, False, True]
-    assert history_model.masked_members("half", 1) == [False]
-    assert history_model.masked_members("none", 2) == [False, False]
-    assert history_model.masked_members("all", 2) == [True, True]
+def test_a_share_of_the_members_leaves_out_a_users_other_items() -> None:
+    assert history_model.masked_members(0.25, 4) == [False, False, False, True]
+    assert history_model.masked_members(0.25, 1) == [False]
+    assert history_model.masked_members(0.0, 2) == [False, False]
+    assert history_model.masked_members(1.0, 2) == [True, True]
     batch = next(iter(user_batches(all_rows(random_interactions(12, 9, 40)), batch_size=6, seed=1).dataset()))
-    losses = {
-        which: float(built(members=2, objective="full-softmax", mask_positives=which).compute_loss(batch))
-        for which in ("none", "half", "all")
-    }
-    assert losses["none"] > losses["half"] > losses["all"]  # fewer items to lose against, the less loss
+    none, half, every = (
+        float(built(members=2, objective="full-softmax", mask_positives=share).compute_loss(batch))
+        for share in (0.0, 0.5, 1.0)
+    )
+    assert none > half > every  # fewer items to lose against, the less loss

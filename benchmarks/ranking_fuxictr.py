@@ -48,6 +48,7 @@ class DeepFM(BaseModel):
             model_root=str(folder / "checkpoints"),
             metrics=["AUC", "logloss"],
         )
+        Path(self.model_dir).mkdir(parents=True, exist_ok=True)  # FuxiCTR's own script makes it for its log
         self.embedding_layer = FeatureEmbedding(fields, settings["dim"])
         self.fm = FactorizationMachine(fields)
         self.mlp = MLP_Block(

@@ -19,7 +19,7 @@ run_options = $(call option,--config,$(CONFIG)) $(call option,--out,$(OUT))
 python = "$(VENV)/bin/python"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train-retrieval train-mf train-deep-mf train-softmax train-sequential train-item2vec train-content-cnn train-ranking compare export export-cascade serve serve-check test test-slow lint format types docs notebooks check bench-retrieval bench-folding bench-sampled bench-sequential bench-ranking bench-content-cnn bench-serving bench-cascade doctor lock clean
+.PHONY: help setup train-retrieval train-mf train-deep-mf train-softmax train-sequential train-item2vec train-session-cnn train-content-cnn train-ranking compare export export-cascade serve serve-check test test-slow lint format types docs notebooks check bench-retrieval bench-folding bench-sampled bench-sequential bench-ranking bench-content-cnn bench-serving bench-cascade doctor lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -68,6 +68,10 @@ train-item2vec: setup ## Train item2vec on what occurs together (DATASET="lists:
 
 train-content-cnn: setup ## Learn what items are from sounds or pictures (simulated clips; DATASET=folder ARGS="--items items.csv")
 	@$(python) -m recsys_tfrs train content-cnn $(data_options) $(run_options) $(ARGS)
+
+train-session-cnn: setup ## Train 3-D convolutions on sessions with item texts (simulated-shop; DATASET: a log of your own)
+	@$(python) -m recsys_tfrs train session-cnn $(if $(CONFIG),,--config configs/session-cnn/simulated-shop.toml) \
+		$(if $(filter-out auto,$(DATASET)),$(data_options)) $(run_options) $(ARGS)
 
 train-ranking: setup ## Train a ranking model (FAMILY=deepfm, or lr fm dnn dcn; ARGS="--set target=rating")
 	@$(python) -m recsys_tfrs train $(or $(FAMILY),deepfm) $(data_options) $(run_options) $(ARGS)

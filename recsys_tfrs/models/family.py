@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from recsys_tfrs.config import Section
 
 #: What one row of a training batch is.
-BatchesOf = Literal["users", "interactions", "pairs", "sequences", "examples"]
+BatchesOf = Literal["users", "interactions", "pairs", "sequences", "clicks", "examples"]
 
 FamilyConfigT = TypeVar("FamilyConfigT", bound="FamilyConfig")
 
@@ -20,10 +20,15 @@ class FamilyConfig(Section):
 
     Attributes:
       batches_of: what one row of a training batch is: a user with all of his items, an interaction, an item with its
-        context, or a sequence.
+        context, a sequence, or the newest clicks before a target.
     """
 
     batches_of: ClassVar[BatchesOf] = "users"
+
+    @property
+    def ranks_new_items(self) -> bool:
+        """Whether items that training has not seen are candidates under the sessions split, too."""
+        return False
 
     @property
     def validation_metric(self) -> str:

@@ -19,6 +19,7 @@ FAMILIES = {
     "softmax": "softmax",
     "item2vec": "item2vec",
     "gru": "gru",
+    "session-cnn": "session_cnn",
 }
 
 #: The same of ranking models, whose `build` makes an untrained `recsys_tfrs.models.ranker.Ranker` of a preprocessing

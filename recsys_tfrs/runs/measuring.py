@@ -16,6 +16,7 @@ from recsys_tfrs.evaluation.intervals import Difference, paired_differences
 from recsys_tfrs.evaluation.protocol import Evaluation, Pairs, choose_pairs, evaluate
 from recsys_tfrs.evaluation.ranking import Scorer, rank
 from recsys_tfrs.evaluation.rating_errors import RatingErrors, rating_differences, rating_errors
+from recsys_tfrs.runs.carts import cart_scorer, measure_carts
 from recsys_tfrs.runs.metrics_file import BaselineDetails, Comparison
 from recsys_tfrs.runs.prepared import Prepared
 
@@ -46,6 +47,7 @@ class Measured:
       ratings: errors of the predicted ratings on the headline pairs, of a model that predicts them.
       baseline_ratings: the same of the baselines that predict ratings.
       query_ms: milliseconds of a query by system, see `query_milliseconds`; the model's under `MODEL`.
+      carts: see `recsys_tfrs.runs.carts.measure_carts`; the model's under `MODEL`.
     """
 
     model: Evaluation
@@ -56,6 +58,7 @@ class Measured:
     ratings: RatingErrors | None = None
     baseline_ratings: dict[str, RatingErrors] = field(default_factory=dict)
     query_ms: dict[str, float] = field(default_factory=dict)
+    carts: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def figures(self) -> tuple[dict[str, float], dict[str, list[float]]]:
         """The model's metrics on the headline pairs and their intervals, of ranking and of ratings."""
@@ -206,4 +209,5 @@ def measure_all(prepared: Prepared, model: Any, scorer: Scorer, report: Callable
         ratings=headline_ratings(prepared, model),
         baseline_ratings={name: errors for name, errors in ratings.items() if errors is not None},
         query_ms={name: query_milliseconds(prepared, system) for name, system in {MODEL: scorer, **fitted}.items()},
+        carts=measure_carts(prepared, {MODEL: cart_scorer(prepared, model), **fitted}),
     )

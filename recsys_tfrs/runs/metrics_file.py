@@ -72,6 +72,12 @@ class RunMetrics(Section):
         description="`recall@20` and `mrr@20` of `metrics`, each target alone, by rule on equal scores: `expected`, "
         "`standard` (the target first among its equals), `conservative` (last).",
     )
+    add_to_cart: dict[str, Figures] = Field(
+        {},
+        description="Of what the rest of a session puts into the cart, `recall@10` over test cases with the `low` and "
+        "`high` end of its 95% interval, by system (`model` and the baselines); empty where the data says nothing of "
+        "carts.",
+    )
     identical_lists: float = Field(
         description="Share of test users who get the commonest list of ten, nothing filtered; near 1: collapsed."
     )

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from recsys_tfrs import runtime
 from recsys_tfrs.baselines.tuning import baseline_names
+from recsys_tfrs.data.carts import carted_rows, next_carted
 from recsys_tfrs.data.histories import Histories, build_histories
 from recsys_tfrs.data.interactions import Interactions
 from recsys_tfrs.data.sessions import split_interactions
@@ -21,6 +22,7 @@ from recsys_tfrs.models.registry import family_module
 from recsys_tfrs.models.scoring import RetrievalModel, RetrievalScorer, asking_rows
 from recsys_tfrs.objectives.memory import check_full_softmax_fits
 from recsys_tfrs.runs.config import RunConfig
+from recsys_tfrs.training.clicks import click_batches
 from recsys_tfrs.training.fit import Batches, largest_table, make_optimizer
 from recsys_tfrs.training.pairs import pair_batches
 from recsys_tfrs.training.pipeline import InteractionBatches, user_batches
@@ -64,9 +66,10 @@ class Prepared:
     def catalogue(self, histories: Histories) -> NDArray[np.bool_] | None:
         """``[num_items + 1]`` True for the candidates of a model trained on `histories`; None: all items.
 
-        Under the sessions split these are the items it was trained on, so that any other target is missed.
+        Under the sessions split these are the items it was trained on, so that any other target is missed, unless the
+        family ranks new items by what is said about them.
         """
-        if not self.config.of_sessions:
+        if not self.config.of_sessions or self.config.model.ranks_new_items:
             return None
         return np.bincount(histories.items, minlength=self.interactions.num_items + 1) > 0
 
@@ -110,6 +113,15 @@ class Prepared:
             return next_item_batches(
                 histories, batch_size=config.training.batch_size, seed=config.seed, **config.model.sequences()
             )
+        if kind == "clicks":
+            carted = carted_rows(self.interactions, config.model.cart_column)
+            return click_batches(
+                histories,
+                batch_size=config.training.batch_size,
+                seed=config.seed,
+                carts=None if carted is None else next_carted(histories, carted),
+                **config.model.clicks(),
+            )
         return user_batches(
             histories,
             batch_size=config.training.batch_size,
@@ -147,7 +159,7 @@ def prepare(config: RunConfig) -> Prepared:
     baselines = baseline_names(
         config.evaluation.baselines,
         config.training.metric,
-        in_order=config.model.batches_of == "sequences",
+        in_order=config.model.batches_of in ("sequences", "clicks"),
         of_sessions=config.of_sessions,
     )
     config = config.model_copy(update={"evaluation": config.evaluation.model_copy(update={"baselines": baselines})})

@@ -10,7 +10,7 @@ from recsys_tfrs.files import write_atomically
 from recsys_tfrs.runs.display import HEADLINE, duration, rating_error_text, samples, shown_metrics
 from recsys_tfrs.runs.fitting import Fitted
 from recsys_tfrs.runs.markdown import markdown_table
-from recsys_tfrs.runs.measuring import Measured
+from recsys_tfrs.runs.measuring import MODEL, Measured
 from recsys_tfrs.runs.metrics_file import RunMetrics
 from recsys_tfrs.runs.plots import plot_comparison, plot_hits, plot_slices, plot_training
 from recsys_tfrs.runs.prepared import Prepared
@@ -70,6 +70,13 @@ def _figures(metrics: RunMetrics) -> Iterator[str]:
     if metrics.oracle is not None:
         systems["oracle (best reachable)"] = metrics.oracle
     yield from markdown_table(["", *shown_metrics(systems.values())], figures_rows(systems))
+    if metrics.add_to_cart:
+        yield "\nWhat the rest of a session puts into the cart, found among the first ten of the whole catalogue:\n"
+        rows = [
+            [metrics.family if name == MODEL else name, f"{f['recall@10']:.4f}", f"{f['low']:.4f} to {f['high']:.4f}"]
+            for name, f in metrics.add_to_cart.items()
+        ]
+        yield from markdown_table(["", "recall@10", "95% interval"], rows)
     if "rmse" in metrics.metrics:
         yield f"\nRatings of the same pairs are predicted with {rating_error_text(metrics)}."
     for name, details in metrics.baseline_details.items():

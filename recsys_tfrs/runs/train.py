@@ -102,6 +102,7 @@ def _metrics(prepared: Prepared, fitted: Fitted, measured: Measured, index_figur
         metrics_seen_kept=measured.model.metrics_seen_kept,
         metrics_all_pairs=measured.model_all_pairs.metrics,
         next_item=by_tie_rule(measured.model.ranking),
+        add_to_cart=measured.carts,
         identical_lists=measured.model.identical_lists,
         intervals={name: (low, high) for name, (low, high) in intervals.items()},
         baselines=measured.baseline_figures(),

@@ -219,7 +219,7 @@ class ModelContract:
         unknown, not_in_training = self.scores(model, histories, [0, 5])
         assert np.isfinite(unknown).all()
         assert len(np.unique(unknown)) > 1  # some items come before others
-        np.testing.assert_array_equal(unknown, not_in_training)
+        np.testing.assert_allclose(unknown, not_in_training, atol=1e-6)  # rows of one product may be rounded apart
         empty = build_histories(data, np.zeros(0, dtype=np.int64))
         assert np.isfinite(self.scores(model, empty, [1, 0])).all()
 

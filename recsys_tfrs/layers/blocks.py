@@ -17,6 +17,7 @@ import tensorflow as tf
 from recsys_tfrs.layers.described_items import Items
 from recsys_tfrs.layers.dropout import hashed_keep_mask
 from recsys_tfrs.layers.gru import GRU
+from recsys_tfrs.layers.transposed import transposed
 
 _EMPTY_SALT, _HIDDEN_SALT, _INPUT_SALT = 81, 82, 83
 
@@ -203,4 +204,4 @@ class RecurrentWindow(SessionTower):
     def hidden(self, window: Window, vectors: tf.Tensor, there: tf.Tensor, training: bool) -> tf.Tensor:
         """See `SessionTower`; the state is empty before the first click."""
         before = tf.pad(there[:, :-1], [[0, 0], [1, 0]])
-        return self.gru(tf.transpose(vectors, [1, 0, 2]), kept=tf.transpose(before), training=training)[-1]
+        return self.gru(tf.transpose(vectors, [1, 0, 2]), kept=transposed(before), training=training)[-1]

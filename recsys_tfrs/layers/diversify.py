@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from recsys_tfrs.layers.transposed import transposed
+
 
 def maximal_marginal_relevance(
     scores: tf.Tensor,
@@ -63,4 +65,4 @@ def maximal_marginal_relevance(
     chosen = tf.TensorArray(tf.int32, size=k, element_shape=scores.shape[:1])
     start = (tf.constant(0), free, tf.zeros_like(scores), chosen)
     *_, chosen = tf.while_loop(lambda step, *_: step < k, choose, start, maximum_iterations=k)
-    return tf.transpose(chosen.stack())
+    return transposed(chosen.stack())

@@ -21,6 +21,7 @@ from recsys_tfrs.features.config import FeaturesConfig
 from recsys_tfrs.features.encoded import EncodedData, encode
 from recsys_tfrs.layers.items import ItemVectors
 from recsys_tfrs.layers.recurrent import RecurrentTower
+from recsys_tfrs.layers.transposed import transposed
 from recsys_tfrs.models.family import BatchesOf, FamilyConfig
 from recsys_tfrs.models.retriever import Retriever
 from recsys_tfrs.models.traced import traced_once
@@ -251,15 +252,15 @@ class GRUModel(Retriever):
         items = tf.ragged.boolean_mask(history.with_flat_values(ids), says)[:, -self._longest :]
         lengths = tf.maximum(items.row_lengths(), 1)
         shape = tf.stack([items.nrows(), tf.reduce_max(tf.concat([lengths, [1]], axis=0))])
-        padded = tf.transpose(items.to_tensor(shape=shape))  # [times, batch]
+        padded = transposed(items.to_tensor(shape=shape))
         deviation = None
         if ratings is not None:
             read = tf.ragged.boolean_mask(ratings, says)[:, -self._longest :]
-            deviation = self._deviation(tf.transpose(read.to_tensor(self.data.rating_mean, shape=shape)))
+            deviation = self._deviation(transposed(read.to_tensor(self.data.rating_mean, shape=shape)))
         before = None
         if self.reads_gaps and gaps is not None:
             read = tf.ragged.boolean_mask(gaps, says)[:, -self._longest :]
-            before = tf.transpose(read.to_tensor(0, shape=shape))
+            before = transposed(read.to_tensor(0, shape=shape))
         states = self.query_tower.states(
             tf.gather(self.data.item_table[ITEM_ID], padded), self._read(padded, None), deviation, before
         )

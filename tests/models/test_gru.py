@@ -159,6 +159,17 @@ def test_a_live_session_is_the_history_item_by_item(settings: dict[str, object])
             np.testing.assert_allclose(queries[same], whole[same], atol=1e-6)
 
 
+def test_no_graph_transposes_whole_numbers_or_booleans() -> None:
+    """TensorFlow would print an error of oneDNN's for each on a processor without AVX-512."""
+    model = built(gap_input=True)
+    spec = tf.RaggedTensorSpec([None, None], tf.int32, ragged_rank=1)
+    query = tf.function(lambda history, gaps: model.encoded_query_vectors({}, history, gaps=gaps))
+    graph = query.get_concrete_function(spec, spec).graph.as_graph_def()
+    nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
+    moved = {tf.as_dtype(node.attr["T"].type) for node in nodes if node.op == "Transpose"}
+    assert moved == {tf.float32}
+
+
 def test_items_that_say_nothing_are_left_out_of_a_history() -> None:
     data = features_free()
     model = built(data, build_histories(data, np.flatnonzero(data.items != 7)))

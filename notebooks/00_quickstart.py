@@ -5,6 +5,7 @@
 # films for any user, from the exported model that a server would load.
 # **For whom**: anyone who can read Python. No knowledge of recommenders is needed.
 # **How long**: five minutes to read, about one minute to run on two processor cores.
+# **Paper**: Yi et al., *Sampling-bias-corrected neural modeling for large corpus item recommendations*, RecSys 2019.
 #
 # The same job is one line in a terminal, with nothing else to set up:
 #
@@ -143,3 +144,8 @@ for best in recommender.recommend(["a new visitor"], k=5)[0]:
 # * `05_two_tower_retrieval`: the model, taken apart.
 # * [docs/data.md](../docs/data.md) to bring your own data, [docs/serving.md](../docs/serving.md) to put the export
 #   behind a server.
+
+# %% [markdown]
+# ## The series
+#
+# * After it: [Data and honest evaluation](01_data_and_honest_evaluation.ipynb)

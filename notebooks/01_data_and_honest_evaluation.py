@@ -7,6 +7,8 @@
 # the same films to everybody.
 # **For whom**: anyone who compares recommenders, or reads tables in which somebody did.
 # **How long**: fifteen minutes to read, about a minute to run on two processor cores.
+# **Paper**: Dacrema, Cremonesi and Jannach, *Are we really making much progress? A worrying analysis of recent neural
+# recommendation approaches*, RecSys 2019 (https://arxiv.org/abs/1907.06902).
 
 # %%
 import os
@@ -252,3 +254,9 @@ for label, rows in (("training rows only", s.train), ("a leak: all rows", np.ara
 # * [docs/evaluation.md](../docs/evaluation.md): every rule and metric, with its formula.
 # * [docs/simulated.md](../docs/simulated.md): what is planted in the simulated data, and how much of it can be found.
 # * `05_two_tower_retrieval`: a model that has to stand beside EASE on equal terms, built piece by piece.
+
+# %% [markdown]
+# ## The series
+#
+# * Before it: [Quickstart: from nothing to recommendations](00_quickstart.ipynb)
+# * After it: [Matrix factorization: a network without a hidden layer](02_matrix_factorization.ipynb)

@@ -6,9 +6,9 @@
 # **For whom**: everybody; a matrix product is all the mathematics there is.
 # **How long**: fifteen minutes to read, about a minute to run on two processor cores.
 #
-# The models are those of Koren, Bell and Volinsky, *Matrix factorization techniques for recommender systems*, IEEE
-# Computer 2009, and of Hu, Koren and Volinsky, *Collaborative filtering for implicit feedback datasets*, ICDM 2008;
-# all equations stand in [docs/mf.md](../docs/mf.md).
+# **Paper**: Koren, Bell and Volinsky, *Matrix factorization techniques for recommender systems*, IEEE
+# Computer 2009; Hu, Koren and Volinsky, *Collaborative filtering for implicit feedback datasets*, ICDM 2008.
+# All equations stand in [docs/mf.md](../docs/mf.md).
 
 # %%
 import inspect
@@ -239,3 +239,9 @@ for name, predicted in predictions.items():
 #
 # * [docs/mf.md](../docs/mf.md): equations, settings, and the figures on MovieLens.
 # * [03_softmax_dnn](03_softmax_dnn.ipynb): users as features instead of rows of a table.
+
+# %% [markdown]
+# ## The series
+#
+# * Before it: [Data and honest evaluation](01_data_and_honest_evaluation.ipynb)
+# * After it: [The softmax DNN: recommending as classification](03_softmax_dnn.ipynb)

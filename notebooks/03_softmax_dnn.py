@@ -7,8 +7,8 @@
 # **For whom**: readers who know matrix factorization by name. No deep learning beyond "a layer multiplies by a matrix".
 # **How long**: fifteen minutes to read, about a minute to run on two processor cores.
 #
-# The model is that of Covington, Adams and Sargin, *Deep neural networks for YouTube recommendations*, RecSys 2016; all
-# equations stand in [docs/softmax.md](../docs/softmax.md).
+# **Paper**: Covington, Adams and Sargin, *Deep neural networks for YouTube recommendations*, RecSys 2016.
+# All equations stand in [docs/softmax.md](../docs/softmax.md).
 
 # %%
 import os
@@ -206,3 +206,9 @@ else:
 # * [docs/softmax.md](../docs/softmax.md): equations, features and settings.
 # * [04_negative_sampling_and_folding](04_negative_sampling_and_folding.ipynb): for catalogues too large to score.
 # * [05_two_tower_retrieval](05_two_tower_retrieval.ipynb): the same idea with a tower for the items.
+
+# %% [markdown]
+# ## The series
+#
+# * Before it: [Matrix factorization: a network without a hidden layer](02_matrix_factorization.ipynb)
+# * After it: [Negative sampling and folding](04_negative_sampling_and_folding.ipynb)

@@ -5,6 +5,9 @@
 # probability belongs into the loss, and how embeddings fold when a model is shown nothing but positives.
 # **For whom**: readers of [03_softmax_dnn](03_softmax_dnn.ipynb), or whoever knows what a softmax is.
 # **How long**: twenty minutes to read, about a minute to run on two processor cores.
+# **Paper**: Xin et al., *Folding: why good models sometimes make spurious recommendations*, RecSys 2017; Bengio and
+# Senécal, *Adaptive importance sampling to accelerate training of a neural probabilistic language model*, IEEE
+# Transactions on Neural Networks 2008.
 #
 # Losses, samplers and measured figures stand in [docs/softmax.md](../docs/softmax.md#folding).
 
@@ -327,3 +330,9 @@ plt.show()
 # * [docs/softmax.md](../docs/softmax.md#folding): the same on real data, with larger models and several seeds.
 # * [05_two_tower_retrieval](05_two_tower_retrieval.ipynb): where in-batch negatives are most at home.
 # * [06_item2vec](06_item2vec.ipynb): negatives by unigram$^{0.75}$, and what they do to similarity.
+
+# %% [markdown]
+# ## The series
+#
+# * Before it: [The softmax DNN: recommending as classification](03_softmax_dnn.ipynb)
+# * After it: [Two-tower retrieval, piece by piece](05_two_tower_retrieval.ipynb)

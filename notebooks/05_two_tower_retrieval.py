@@ -7,6 +7,7 @@
 # **For whom**: readers who know what an embedding is. `00_quickstart` does the same in one call. Sections 8 and 9 read
 # the genres that MovieLens and the simulated data have.
 # **How long**: twenty minutes to read, about a minute to run on two processor cores.
+# **Paper**: Yi et al., *Sampling-bias-corrected neural modeling for large corpus item recommendations*, RecSys 2019.
 
 # %%
 import inspect
@@ -365,3 +366,9 @@ plt.show()
 # * [docs/two_tower.md](../docs/two_tower.md): all equations of the model, with their sources and settings.
 # * [docs/baselines.md](../docs/baselines.md): how the baselines are tuned.
 # * [docs/serving.md](../docs/serving.md): the same model, exported, behind a server.
+
+# %% [markdown]
+# ## The series
+#
+# * Before it: [Negative sampling and folding](04_negative_sampling_and_folding.ipynb)
+# * After it: [Item2vec: what occurs together](06_item2vec.ipynb)

@@ -5,6 +5,8 @@
 # sampling; what similar items, analogies and "complete the list" are worth.
 # **For whom**: readers who know what a dot product is. No neural network here has a hidden layer.
 # **How long**: fifteen minutes to read, about a minute to run on two processor cores.
+# **Paper**: Barkan and Koenigstein, *Item2vec: neural item embedding for collaborative filtering*, MLSP 2016
+# (https://arxiv.org/abs/1603.04259).
 #
 # All equations, with their papers, stand in [docs/item2vec.md](../docs/item2vec.md).
 
@@ -214,3 +216,9 @@ plt.show()
 # * [docs/item2vec.md](../docs/item2vec.md): equations, settings, figures on real data.
 # * [03_softmax_dnn](03_softmax_dnn.ipynb): the history learns to predict the whole catalogue at once.
 # * [docs/data.md](../docs/data.md): baskets and playlists of your own, one list a line.
+
+# %% [markdown]
+# ## The series
+#
+# * Before it: [Two-tower retrieval, piece by piece](05_two_tower_retrieval.ipynb)
+# * After it: [Sequential retrieval with GRUs: what comes next](07_sequential_gru.ipynb)

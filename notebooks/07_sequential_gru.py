@@ -5,6 +5,8 @@
 # at a time, which losses there are, and what the order of a history is worth.
 # **For whom**: readers who know what a softmax is. Recurrent networks are explained as far as they are needed.
 # **How long**: twenty minutes to read, about one minute to run on two processor cores.
+# **Paper**: Hidasi et al., *Session-based recommendations with recurrent neural networks*, ICLR 2016
+# (https://arxiv.org/abs/1511.06939).
 #
 # Equations, settings and figures on real data stand in [docs/gru.md](../docs/gru.md).
 
@@ -219,3 +221,9 @@ for item in train.of(user)[:5]:
 # * [docs/gru.md](../docs/gru.md): settings, equations, speed, figures on real data.
 # * [06_item2vec](06_item2vec.ipynb): order through windows alone.
 # * [docs/data.md](../docs/data.md): sessions of your own.
+
+# %% [markdown]
+# ## The series
+#
+# * Before it: [Item2vec: what occurs together](06_item2vec.ipynb)
+# * After it: [Factorization machines and DeepFM](09_factorization_machines_and_deepfm.ipynb)

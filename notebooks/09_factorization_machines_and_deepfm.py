@@ -6,8 +6,8 @@
 # **For whom**: readers of notebook 02, who know embeddings and dot products.
 # **How long**: twenty minutes to read, about a minute to run on two processor cores.
 #
-# Papers: Rendle, *Factorization machines*, ICDM 2010; Guo et al., *DeepFM: a factorization-machine based neural network
-# for CTR prediction*, IJCAI 2017 (https://arxiv.org/abs/1703.04247). Every setting and metric stands in
+# **Paper**: Rendle, *Factorization machines*, ICDM 2010; Guo et al., *DeepFM: a factorization-machine based neural
+# network for CTR prediction*, IJCAI 2017 (https://arxiv.org/abs/1703.04247). Every setting and metric stands in
 # [docs/ranking.md](../docs/ranking.md).
 
 # %%
@@ -214,3 +214,9 @@ assert HISTORY in found.effects
 #
 # Notebook 11 finds candidates among many items fast; notebook 13 serves a model. Put together they are the cascade:
 # retrieve hundreds, rank them with what you learned here.
+
+# %% [markdown]
+# ## The series
+#
+# * Before it: [Sequential retrieval with GRUs: what comes next](07_sequential_gru.ipynb)
+# * After it: [Content: what a new item sounds like](10_content_features_with_cnn.ipynb)

@@ -7,7 +7,7 @@
 # search is needed.
 # **How long**: fifteen minutes to read, about a minute to run on two processor cores.
 #
-# The method is Guo et al., *Accelerating Large-Scale Inference with Anisotropic Vector Quantization*, ICML 2020
+# **Paper**: Guo et al., *Accelerating Large-Scale Inference with Anisotropic Vector Quantization*, ICML 2020
 # ([arXiv:1908.10396](https://arxiv.org/abs/1908.10396)). The same on a run of yours is one line in a terminal:
 #
 # ```
@@ -188,3 +188,9 @@ print(first.numpy(), second.numpy(), sep="\n\n")
 #
 # * [docs/index.md](../docs/index.md): every setting, adding and removing items, memory, and what does not work.
 # * `13_export_and_tf_serving`: the index inside a SavedModel.
+
+# %% [markdown]
+# ## The series
+#
+# * Before it: [Content: what a new item sounds like](10_content_features_with_cnn.ipynb)
+# * After it: [Retrieve, then rank; and several models together](12_retrieve_then_rank_ensemble.ipynb)

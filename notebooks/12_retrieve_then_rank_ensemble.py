@@ -7,7 +7,7 @@
 # **For whom**: readers of notebooks 05 (two-tower retrieval) and 09 (ranking with DeepFM).
 # **How long**: twenty minutes to read, about a minute to run on two processor cores.
 #
-# Papers: Covington, Adams and Sargin, *Deep neural networks for YouTube recommendations*, RecSys 2016; Carbonell and
+# **Paper**: Covington, Adams and Sargin, *Deep neural networks for YouTube recommendations*, RecSys 2016; Carbonell and
 # Goldstein, *The use of MMR, diversity-based reranking*, SIGIR 1998. Every option stands in
 # [docs/cascade.md](../docs/cascade.md).
 
@@ -282,3 +282,9 @@ for name, scorer in {"two-tower": test_first, "EASE": test_second}.items():
 # * [docs/cascade.md](../docs/cascade.md): signatures, choosing a weight, what an export checks of itself.
 # * `11_scann_index_and_recall`: the first stage over more items than can be scored.
 # * `13_export_and_tf_serving`: versions, warm-up, and what `serve-check` proves.
+
+# %% [markdown]
+# ## The series
+#
+# * Before it: [Searching many items: recall against latency](11_scann_index_and_recall.ipynb)
+# * After it: [Export and TensorFlow Serving](13_export_and_tf_serving.ipynb)

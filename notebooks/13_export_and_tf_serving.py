@@ -6,6 +6,8 @@
 # export computes what was trained. Nothing here needs Docker or a network.
 # **For whom**: readers of `00_quickstart` who are about to put a model behind a server.
 # **How long**: fifteen minutes to read, about a minute to run on two processor cores.
+# **Paper**: Olston et al., *TensorFlow-Serving: flexible, high-performance ML serving*, 2017
+# (https://arxiv.org/abs/1712.06139).
 
 # %%
 import json
@@ -229,3 +231,8 @@ print(f"{sizes[0]:,} and {sizes[1]:,} bytes")
 #
 # * [docs/serving.md](../docs/serving.md): all signatures and inputs, unknown users, batching.
 # * [deploy/README.md](../deploy/README.md): TensorFlow Serving with labels, batching and monitoring.
+
+# %% [markdown]
+# ## The series
+#
+# * Before it: [Retrieve, then rank; and several models together](12_retrieve_then_rank_ensemble.ipynb)

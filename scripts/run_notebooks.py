@@ -7,7 +7,7 @@ to ``notebooks/_output/``.
     python scripts/run_notebooks.py                       # check and execute all
     python scripts/run_notebooks.py 00_quickstart         # only this one
     python scripts/run_notebooks.py --check               # check, execute nothing
-    python scripts/run_notebooks.py --sync                # write the .ipynb of each pair anew from its .py
+    python scripts/run_notebooks.py --sync                # links of the series, and each .ipynb anew from its .py
     DATASET=movielens-100k python scripts/run_notebooks.py
 
 Nothing is downloaded: a notebook reads ``simulated-small`` unless the environment variable DATASET says otherwise.
@@ -30,6 +30,9 @@ OUTPUT = NOTEBOOKS / "_output"
 
 #: Seconds a single cell may take before its notebook counts as failed.
 CELL_TIMEOUT = 600
+
+#: Heads the last cell of a notebook, which is generated.
+_SERIES = "# %% [markdown]\n# ## The series\n#\n"
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _METADATA = {
@@ -75,21 +78,54 @@ def read_text_form(path: Path) -> Any:
     return notebook
 
 
+def title(path: Path) -> str:
+    """What a notebook is headed with.
+
+    Raises:
+      NotebookError: it has no heading.
+    """
+    heading = re.search(r"^# # (.+)$", path.read_text("utf-8"), flags=re.MULTILINE)
+    if heading is None:
+        raise NotebookError(f"{path.name} has no heading: let its first cell begin with '# # Title'")
+    return heading[1]
+
+
+def series_links(path: Path) -> str:
+    """The last cell of a notebook's ``.py``: what comes before it and after it in the order of the numbers."""
+    order = sorted(path.parent.glob("[0-9]*.py"))
+    place = order.index(path)
+    neighbours = [("Before it", order[place - 1] if place else None), ("After it", (*order, None)[place + 1])]
+    said = [f"# * {word}: [{title(n)}]({n.stem}.ipynb)" for word, n in neighbours if n is not None]
+    return _SERIES + "\n".join([*said, ""])
+
+
+def with_series_links(path: Path) -> str:
+    """A notebook's ``.py`` with the links as they should be."""
+    written = path.read_text("utf-8").split(_SERIES)[0]
+    return f"{written.rstrip()}\n\n{series_links(path)}"
+
+
 def synchronise(path: Path) -> None:
-    """Write the ``.ipynb`` of a pair from its ``.py``."""
+    """Write the links of the series into the ``.py`` of a pair, and its ``.ipynb`` from that."""
     import nbformat
 
+    path.write_text(with_series_links(path), encoding="utf-8")
     nbformat.write(read_text_form(path), path.with_suffix(".ipynb"))
 
 
 def check(path: Path) -> None:
-    """Compare the two files of a pair.
+    """Compare the two files of a pair, and its links with the series.
 
     Raises:
-      NotebookError: the ``.ipynb`` is missing, differs, or holds outputs.
+      NotebookError: the ``.ipynb`` is missing, differs, or holds outputs; links lead elsewhere.
     """
     import nbformat
 
+    if path.read_text("utf-8") != with_series_links(path):
+        raise NotebookError(
+            f"{path.name} does not end with links to its neighbours in the series: run "
+            f"scripts/run_notebooks.py --sync {path.stem}"
+        )
     other = path.with_suffix(".ipynb")
     if not other.exists():
         raise NotebookError(f"{other.name} is missing: run scripts/run_notebooks.py --sync {path.stem}")

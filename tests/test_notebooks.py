@@ -51,11 +51,9 @@ def code(path: Path) -> str:
 
 class TestStored:
     def test_there_are_notebooks_and_each_has_both_files(self) -> None:
-        expected = (
-            "00_quickstart 01_data_and_honest_evaluation 05_two_tower_retrieval 11_scann_index_and_recall "
-            "12_retrieve_then_rank_ensemble 13_export_and_tf_serving"
-        )
-        assert set(expected.split()) <= {p.stem for p in PAIRS}
+        numbers = [path.stem[:2] for path in PAIRS]
+        assert numbers == sorted(set(numbers))
+        assert {"00", "05", "13"} <= set(numbers)
         assert script.orphans() == []
 
     def test_pair_agrees_and_holds_no_output(self, notebook: Path) -> None:
@@ -64,11 +62,16 @@ class TestStored:
     def test_begins_with_what_for_whom_and_how_long(self, notebook: Path) -> None:
         first = prose(notebook)[0]
         assert re.match(r"# \S.*\n", first)
-        for part in (r"^\*\*What ", r"^\*\*For whom\*\*: ", r"^\*\*How long\*\*: .*minute"):
+        for part in (
+            r"^\*\*What ",
+            r"^\*\*For whom\*\*: ",
+            r"^\*\*How long\*\*: .*minute",
+            r"(?s)^\*\*Paper\*\*: .*\*,\s.*(19|20)\d\d",
+        ):
             assert re.search(part, first, flags=re.MULTILINE), part
 
     def test_asks_a_question_and_ends_with_what_to_read_next(self, notebook: Path) -> None:
-        last = prose(notebook)[-1]
+        last = prose(notebook)[-2]  # before the generated links of the series
         assert "## A question to answer by experiment" in last
         assert "## What to read next" in last
 
@@ -112,6 +115,21 @@ class TestCheck:
         script.synchronise(pair)
         assert pair.with_suffix(".ipynb").read_bytes() == before
 
+    def test_a_notebook_links_to_its_neighbours(self, pair: Path) -> None:
+        after = pair.with_name("02_after.py")
+        after.write_text(TEXT.replace("Title", "What comes after"))
+        with pytest.raises(script.NotebookError, match=r"00_pair\.py does not end with links to its neighbours"):
+            script.check(pair)
+        for path in (pair, after):
+            script.synchronise(path)
+        assert prose(pair)[-1] == "## The series\n\n* After it: [What comes after](02_after.ipynb)"
+        assert prose(after)[-1] == "## The series\n\n* Before it: [Title](00_pair.ipynb)"
+
+    def test_a_notebook_without_a_heading(self, pair: Path) -> None:
+        pair.with_name("02_after.py").write_text("# %%\nx = 1\n")
+        with pytest.raises(script.NotebookError, match=r"02_after\.py has no heading"):
+            script.synchronise(pair)
+
     def test_a_missing_half(self, pair: Path) -> None:
         pair.with_suffix(".ipynb").unlink()
         with pytest.raises(script.NotebookError, match=r"00_pair\.ipynb is missing"):
@@ -123,8 +141,8 @@ class TestCheck:
             script.check(pair)
 
     def test_a_cell_added_to_one_half(self, pair: Path) -> None:
-        pair.write_text(TEXT + "\n# %%\ny = 1\n")
-        with pytest.raises(script.NotebookError, match=r"has 2 cells and 00_pair\.py has 3"):
+        pair.write_text(TEXT + "\n# %%\ny = 1\n\n" + script.series_links(pair))
+        with pytest.raises(script.NotebookError, match=r"has 3 cells and 00_pair\.py has 4|cell 3 differs"):
             script.check(pair)
 
     @pytest.mark.parametrize(

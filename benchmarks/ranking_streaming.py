@@ -116,7 +116,7 @@ def measure(rows: int) -> Figures:
             "family": "deepfm",
             "data": {"dataset": f"criteo:{path}"},
             "features": {"numeric": "log", "min_frequency": 10, "max_vocabulary": 1_000_000},
-            "model": {"dim": 10, "regularization": "lookups", "embedding_l2": 0.0, "lookups_hidden": [400, 400, 400]},
+            "model": {"dim": 10, "regularization": "lookups", "embedding_l2": 0.0},
         }
         config: RankingRunConfig = build(ranking_config("deepfm"), [settings])
         data = timed("read: count the rows and see what the columns are", lambda: TableData(config))

@@ -16,7 +16,7 @@ from recsys_tfrs.models.ranker import Part, Ranker, RankerConfig
 from recsys_tfrs.objectives.prediction import Target
 
 #: The family's own defaults of the ``training`` section: without hidden layers, steps may be longer.
-TRAINING = {**ranker.TRAINING, "learning_rate": 3e-3}
+TRAINING = {**ranker.TRAINING, "learning_rate": 1e-2}
 
 
 class Config(RankerConfig):

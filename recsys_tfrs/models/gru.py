@@ -39,6 +39,7 @@ TRAINING: dict[str, Any] = {
     "learning_rate_decay": "linear",
     "validate_every": 1,
     "patience": 4,
+    "refit": "auto",
 }
 
 

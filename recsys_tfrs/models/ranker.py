@@ -49,8 +49,20 @@ TRAINING: dict[str, Any] = {
 #: Rows that are predicted at once.
 _PREDICTED_ROWS = 16_384
 
-#: Standard deviation of the initial embeddings where they are held down lightly: products of small ones start slowly.
-_LIGHT_SCALE = 0.1
+#: Held down lightly, long embeddings know by heart who returns to what, which `embedding_decay` does not let them. They
+#: start larger, as products of small ones grow slowly.
+_LIGHT: dict[str, Any] = {"regularization": "lookups", "embedding_l2": 0.003, "dim": 64, "initial_scale": 0.1}
+
+#: Settings that `regularization = "auto"` chooses from, by name, of models with hidden layers and without.
+_VARIANTS: dict[str, dict[str, Any]] = {
+    "rows": {"regularization": "rows"},
+    "normalized": {"regularization": "normalized", "embedding_decay": 0.05},
+    "lookups": {**_LIGHT, "hidden": [128], "dropout": 0.5},
+}
+_VARIANTS_WITHOUT_HIDDEN: dict[str, dict[str, Any]] = {
+    "lookups": {"regularization": "lookups", "dim": 64},
+    "lookups-light": _LIGHT,
+}
 
 #: Salts of the random numbers drawn in a step, see `layers.dropout.keep_mask`; a tower draws from its own upwards.
 _EMBEDDING_SALT, _UNKNOWN_SALT, _TOWER_SALT = 41, 42, 50
@@ -69,17 +81,13 @@ class RankerConfig(FamilyConfig):
         description="rows: all embeddings decay (`embedding_decay`), so that what is rare is held at nothing; "
         "normalized: the same, and what goes into the hidden layers is normalised by the batch (Ioffe and Szegedy, "
         "ICML 2015); lookups: the embeddings of a batch decay (`embedding_l2`), so that what is frequent is held "
-        "closest, with a small network; auto: validation decides, with hidden layers between rows, normalized and the "
-        "latter with `strong_decay`, else between lookups and the same with `light_l2`.",
+        "closest; auto: validation decides between them, each with its own size of embeddings and hidden layers, "
+        "without hidden layers between two weights of lookups. What is not at its default stays.",
     )
     parts: list[Part] = Field(["linear", "fm", "deep"], min_length=1, description="What the prediction is the sum of.")
     dim: int = Field(16, ge=1, description="Size of the embedding of a field.")
-    hidden: list[int] = Field([400, 400, 400], description="Hidden layers of the deep part, unless `lookups`.")
-    lookups_hidden: list[int] = Field([128], description="The same under `lookups`.")
-    dropout: float = Field(
-        0.2, ge=0, lt=1, description="Share of outputs of hidden layers dropped in training, unless `lookups`."
-    )
-    lookups_dropout: float = Field(0.5, ge=0, lt=1, description="The same under `lookups`.")
+    hidden: list[int] = Field([400, 400, 400], description="Hidden layers of the deep part.")
+    dropout: float = Field(0.2, ge=0, lt=1, description="Share of outputs of hidden layers dropped in training.")
     embedding_dropout: float = Field(0.0, ge=0, lt=1, description="Share of fields dropped in training.")
     unknown_rate: float = Field(
         0.1,
@@ -95,8 +103,6 @@ class RankerConfig(FamilyConfig):
     embedding_decay: float = Field(
         0.01, ge=0, description="Unless `lookups`, weight in the loss of half the squared length of all embeddings."
     )
-    strong_decay: float = Field(0.05, ge=0, description="An `embedding_decay` that auto tries with `normalized`.")
-    light_l2: float = Field(0.003, ge=0, description="An `embedding_l2` that auto tries without hidden layers.")
     cross_layers: int = Field(3, ge=1, description="Layers of the cross part.")
     initial_scale: float = Field(0.01, gt=0, description="Standard deviation of the initial embeddings.")
 
@@ -104,22 +110,14 @@ class RankerConfig(FamilyConfig):
         """The settings that validation chooses from."""
         if self.regularization != "auto" or not {"fm", "deep", "cross"} & set(self.parts):
             return {self.regularization: self}
-        if "deep" in self.parts:
-            tried: dict[str, dict[str, Any]] = {
-                "rows": {"regularization": "rows"},
-                "normalized": {"regularization": "normalized"},
-                "normalized-strong": {"regularization": "normalized", "embedding_decay": self.strong_decay},
-            }
-        else:
-            tried = {
-                "lookups": {"regularization": "lookups"},
-                "lookups-light": {
-                    "regularization": "lookups",
-                    "embedding_l2": self.light_l2,
-                    "initial_scale": max(self.initial_scale, _LIGHT_SCALE),
-                },
-            }
-        return {name: self.model_copy(update=update) for name, update in tried.items()}
+        tried = _VARIANTS if "deep" in self.parts else _VARIANTS_WITHOUT_HIDDEN
+        # Told by values, not by what was assigned: a run that is resumed reads all settings from its file.
+        defaults = {name: field.default for name, field in type(self).model_fields.items()}
+        open_to = {name for name, default in defaults.items() if getattr(self, name) == default}
+        return {
+            name: self.model_copy(update={k: v for k, v in update.items() if k in open_to})
+            for name, update in tried.items()
+        }
 
     @property
     def of_rows(self) -> bool:
@@ -175,10 +173,13 @@ class Ranker(tfrs.Model):
             if part in ("linear", "fm") and count > 1
         }
         if "deep" in self.parts:
-            hidden = config.hidden if config.of_rows else config.lookups_hidden
-            dropout = config.dropout if config.of_rows else config.lookups_dropout
-            normalized = config.regularization == "normalized"
-            self.tower = Tower(hidden, dropout=dropout, batch_norm=normalized, seed=seed + 10, salt=_TOWER_SALT)
+            self.tower = Tower(
+                config.hidden,
+                dropout=config.dropout,
+                batch_norm=config.regularization == "normalized",
+                seed=seed + 10,
+                salt=_TOWER_SALT,
+            )
             self.deep_output = _output(count, seed + 30, "deep_output")
         if "cross" in self.parts:
             self.crosses = [

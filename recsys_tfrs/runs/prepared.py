@@ -28,6 +28,9 @@ from recsys_tfrs.training.pairs import pair_batches
 from recsys_tfrs.training.pipeline import InteractionBatches, user_batches
 from recsys_tfrs.training.sequences import next_item_batches
 
+#: Share of the training rows that validation has to hold for `refit = "auto"` to fit once more.
+_REFIT_SHARE = 0.02
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -153,9 +156,13 @@ def prepare(config: RunConfig) -> Prepared:
     if split.name != config.split.method:  # test cases decide how data that come with them are split
         config = config.model_copy(update={"split": config.split.model_copy(update={"method": split.name})})
     config = config.model_copy(update={"model": config.model.settled(interactions.ratings)})
-    if config.training.metric == AUTO:
-        training = config.training.model_copy(update={"metric": config.model.validation_metric})
-        config = config.model_copy(update={"training": training})
+    training = config.training
+    if training.metric == AUTO:
+        training = training.model_copy(update={"metric": config.model.validation_metric})
+    if training.refit == AUTO:
+        refit = len(split.validation) >= _REFIT_SHARE * len(split.train)
+        training = training.model_copy(update={"refit": refit})
+    config = config.model_copy(update={"training": training})
     baselines = baseline_names(
         config.evaluation.baselines,
         config.training.metric,

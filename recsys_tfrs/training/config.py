@@ -36,10 +36,11 @@ class TrainingConfig(Section):
     )
     validate_every: int = Field(2, ge=1, description="Epochs between looks at the validation part.")
     patience: int = Field(6, ge=1, description="Looks without improvement before training stops.")
-    refit: bool = Field(
+    refit: bool | Literal["auto"] = Field(
         True,
         description="After the best epoch is known, train once more from the start on training and validation rows "
-        "together for that many epochs, as the baselines are.",
+        "together for that many epochs, as the baselines are; auto: not where the validation rows are less than a "
+        "fiftieth of the training rows, as the last items of long histories are.",
     )
     checkpoint_seconds: float = Field(10.0, ge=0, description="Seconds between checkpoints, taken at epoch ends.")
     jit_compile: bool = Field(False, description="Compile the training step with XLA.")

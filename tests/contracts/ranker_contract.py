@@ -87,18 +87,22 @@ class RankerContract:
         if not self.has_vectors:
             assert len(variants) == 1
             return
-        has_network = "deep" in self.config().parts
-        if has_network:
-            assert {name: (v.regularization, v.embedding_decay) for name, v in variants.items()} == {
-                "rows": ("rows", 0.0),
-                "normalized": ("normalized", 0.0),
-                "normalized-strong": ("normalized", 0.05),
+        config = family_module(self.family).Config
+        free = config().variants(has_times=True)
+        if "deep" in self.config().parts:
+            found = {n: (v.regularization, v.embedding_decay, v.dim, v.hidden) for n, v in free.items()}
+            assert found == {
+                "rows": ("rows", 0.01, 16, [400, 400, 400]),
+                "normalized": ("normalized", 0.05, 16, [400, 400, 400]),
+                "lookups": ("lookups", 0.01, 64, [128]),
             }
             ways = ("rows", "normalized")
             assert [len(self.made(examples, layer, regularization=way).tower._norms) for way in ways] == [0, 1]
         else:
-            found = {name: (v.regularization, v.embedding_l2) for name, v in variants.items()}
-            assert found == {"lookups": ("lookups", 0.03), "lookups-light": ("lookups", 0.003)}
+            found = {n: (v.regularization, v.embedding_l2, v.dim, v.initial_scale) for n, v in free.items()}
+            assert found == {"lookups": ("lookups", 0.03, 64, 0.01), "lookups-light": ("lookups", 0.003, 64, 0.1)}
+        assert {v.dim for v in config(dim=5).variants(has_times=True).values()} == {5}
+        assert build(config, [free["lookups"].model_dump()]).variants(has_times=True) == {"lookups": free["lookups"]}
         batch = self.batch(examples)
         for name, settings in (("rows", {"embedding_decay": 3.0}), ("lookups", {"embedding_l2": 3.0})):
             none = self.made(examples, layer, regularization=name, embedding_decay=0.0, embedding_l2=0.0)

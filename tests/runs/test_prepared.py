@@ -40,3 +40,13 @@ def test_more_negatives_than_the_catalogue_has(family: str, model: dict[str, Any
     found = prepared(family, **model)
     with pytest.raises(ConfigError, match=r"121 .*negatives.* the catalogue has 120 items: ask for at most"):
         found.build_model(found.train)
+
+
+@pytest.mark.parametrize(("share", "expected"), [(0.01, False), (0.03, True)])
+def test_what_validation_held_back_has_to_be_worth_a_refit(share: float, expected: bool) -> None:
+    settings = {
+        "family": "gru",
+        "data": {"dataset": "simulated-tiny"},
+        "split": {"method": "random", "validation_fraction": share},
+    }
+    assert prepare(build(family_config("gru"), [settings])).config.training.refit is expected

@@ -76,7 +76,15 @@ def of_run(run: Path, config: str) -> Figures:
             name: {metric: figures[metric] for metric in _METRICS} for name, figures in metrics["baselines"].items()
         },
         "step_ms": step_latency(run / "saved_model" / "1"),
+        "step_scann_ms": step_latency(exported_with_scann(run)),
     }
+
+
+def exported_with_scann(run: Path) -> Path:
+    """The version folder of one more export of a run, its index built by ScaNN."""
+    command = ["export", str(run), "--index", "scann", "--to", str(run / "scann"), "--name", "gru"]
+    subprocess.run([sys.executable, "-m", "recsys_tfrs", *command], check=True, stdout=subprocess.DEVNULL)
+    return next((run / "scann" / "gru").iterdir())
 
 
 def step_latency(version: Path, calls: int = 500) -> dict[str, float]:
@@ -255,14 +263,16 @@ def lines(figures: Figures, environment: Figures, note: str) -> list[str]:
                 for name, of in found["baselines"].items()
             ]
             rows.append([f"{title.split(',')[0]}: minutes in all", f"{found['seconds'] / 60:.1f}", "", ""])
-            rows.append(
-                [
-                    f"{title.split(',')[0]}: one step, p50 ms",
-                    f"{found['step_ms']['p50']:.2f}",
-                    "1.00",
-                    judged(found["step_ms"]["p50"], 1.0, at_most=True),
-                ]
-            )
+            for measured, index in (("step_ms", "as exported"), ("step_scann_ms", "exported with ScaNN")):
+                p50 = found[measured]["p50"]
+                rows.append(
+                    [
+                        f"{title.split(',')[0]}: one step, {index}, p50 ms",
+                        f"{p50:.2f}",
+                        "1.00",
+                        judged(p50, 1.0, at_most=True),
+                    ]
+                )
     made += [*table(["what", "measured", "bar", ""], rows), ""] if rows else []
     if "losses" in figures:
         made += ["## Losses", "", "MovieLens 100K, last item but one of everybody, best of six epochs.", ""]

@@ -27,6 +27,7 @@ from recsys_tfrs.data.gaps import gap_buckets
 from recsys_tfrs.data.histories import Histories
 from recsys_tfrs.training.pieces import Pieces, pieces
 from recsys_tfrs.training.pipeline import permuted
+from recsys_tfrs.training.targets import Batch, TargetBatches, endless, step_seed
 
 #: Lengths up to this have a bucket each; beyond, one bucket spans lengths that differ by an eighth.
 _EXACT_LENGTHS = 8
@@ -36,8 +37,6 @@ LARGEST_BATCH = 8_192
 
 #: Salt that tells the order of batches from the order of rows.
 _ORDER_SALT = 1 << 20
-
-Batch = dict[str, tf.Tensor]
 
 
 class NextItemBatches(Protocol):
@@ -124,9 +123,9 @@ class SequenceBatches:
             chosen = first[bucket] + permuted(slots, size[bucket], key)
             times = tf.range(width[bucket])[:, None]
             here = times < tf.gather(sizes, chosen)
-            return element(tf.gather(starts, chosen) + times, here, here) | _seed(self.seed, step)
+            return element(tf.gather(starts, chosen) + times, here, here) | step_seed(self.seed, step)
 
-        return _endless(batch, first_step)
+        return endless(batch, first_step)
 
 
 def sequence_batches(histories: Histories, *, batch_size: int, max_length: int, seed: int) -> SequenceBatches:
@@ -235,7 +234,7 @@ class SessionParallelBatches:
                 which = tf.reshape(tf.searchsorted(ends, tf.reshape(place, [-1]), side="right"), tf.shape(place))
                 within = place - (tf.gather(ends, which) - tf.gather(size, which))
                 made = element(tf.gather(begin, which) + within, here, here)
-                return made | {"starts": (within == 0) | (time == 0)} | _seed(self.seed, step)
+                return made | {"starts": (within == 0) | (time == 0)} | step_seed(self.seed, step)
 
             low = tf.maximum(epoch * steps, first_step)
             return tf.data.Dataset.range(low, (epoch + 1) * steps).map(batch, num_parallel_calls=2, deterministic=True)
@@ -261,58 +260,29 @@ def session_parallel_batches(histories: Histories, *, batch_size: int, rows: int
 
 
 @dataclass(frozen=True)
-class WindowBatches:
+class WindowBatches(TargetBatches):
     """Every target with at most `window` items before it, a row of its own. Made by `window_batches`.
 
     Attributes:
-      pieces: whole sequences.
-      rows: of a batch.
       window: most items before a target.
-      seed: of order and dropout.
       with_gaps: add the times between inputs.
     """
 
-    pieces: Pieces
-    rows: int
     window: int
-    seed: int
     with_gaps: bool = False
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Batches of one pass."""
-        return -(-self.pieces.num_targets // self.rows)
-
-    @property
-    def examples_per_epoch(self) -> int:
-        """Targets of one pass."""
-        return self.pieces.num_targets
-
-    @property
-    def queries_per_batch(self) -> int:
-        """Targets of a batch, at most."""
-        return self.rows
 
     def dataset(self, first_step: int = 0) -> tf.data.Dataset:
         """See `NextItemBatches`; a row has one target, at its last input."""
-        element = _columns(self.pieces.histories, self.with_gaps)
-        starts, sizes = tf.constant(self.pieces.starts), tf.constant(self.pieces.sizes)
-        ends = tf.cumsum(sizes)
-        total, steps = self.pieces.num_targets, self.steps_per_epoch
+        element, drawn = _columns(self.pieces.histories, self.with_gaps), self.drawing()
 
         def batch(step: tf.Tensor) -> Batch:
-            epoch, low = step // steps, (step % steps) * self.rows
-            slots = tf.range(low, tf.minimum(low + self.rows, total))
-            place = permuted(slots, total, tf.stack([tf.constant(self.seed, tf.int64), epoch]))
-            which = tf.searchsorted(ends, place, side="right")
-            within = place - (tf.gather(ends, which) - tf.gather(sizes, which))
+            first, within = drawn(step)
             length = tf.minimum(within + 1, self.window)
             times = tf.range(tf.reduce_max(length))[:, None]
-            first = tf.gather(starts, which) + within + 1 - length
-            made = element(first + times, times < length, times == length - 1)
-            return made | _seed(self.seed, step)
+            made = element(first + within + 1 - length + times, times < length, times == length - 1)
+            return made | step_seed(self.seed, step)
 
-        return _endless(batch, first_step)
+        return endless(batch, first_step)
 
 
 def window_batches(histories: Histories, *, batch_size: int, window: int, seed: int) -> WindowBatches:
@@ -328,7 +298,7 @@ def window_batches(histories: Histories, *, batch_size: int, window: int, seed: 
       DataError: no sequence holds two items.
     """
     whole = pieces(histories)
-    return WindowBatches(whole, min(batch_size, whole.num_targets), window, seed)
+    return WindowBatches(whole, min(batch_size, whole.num_targets), seed, window)
 
 
 def next_item_batches(
@@ -388,12 +358,3 @@ def _columns(histories: Histories, with_gaps: bool) -> Callable[[tf.Tensor, tf.T
         return made
 
     return element
-
-
-def _seed(seed: int, step: tf.Tensor) -> Batch:
-    return {"seed": tf.cast(tf.stack([tf.constant(seed, tf.int64), step]), tf.int32)}
-
-
-def _endless(batch: Callable[[tf.Tensor], Batch], first_step: int) -> tf.data.Dataset:
-    steps_from_here = tf.data.Dataset.range(first_step, np.iinfo(np.int64).max)
-    return steps_from_here.map(batch, num_parallel_calls=2, deterministic=True).prefetch(4)

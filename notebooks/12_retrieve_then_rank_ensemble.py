@@ -2,8 +2,8 @@
 # # Retrieve, then rank; and several models together
 #
 # **What it teaches**: why services recommend in two stages, how several sources of candidates are merged, what the
-# second stage is worth and how that is measured, and what blending models brings; then how all of it becomes one
-# SavedModel that still answers when one of its models fails.
+# second stage is worth and how that is measured, what blending models brings, how a list is made diverse, and how all
+# of it becomes one SavedModel that still answers when one of its models fails.
 # **For whom**: readers of notebooks 05 (two-tower retrieval) and 09 (ranking with DeepFM).
 # **How long**: twenty minutes to read, about a minute to run on two processor cores.
 #
@@ -31,8 +31,9 @@ from recsys_tfrs.config import build
 from recsys_tfrs.evaluation.intervals import paired_differences
 from recsys_tfrs.evaluation.protocol import evaluate
 from recsys_tfrs.index.exact import ExactIndex
+from recsys_tfrs.layers.diversify import maximal_marginal_relevance
 from recsys_tfrs.runs import folder
-from recsys_tfrs.runs.cascade import shares
+from recsys_tfrs.runs.cascade import CascadeOptions, export_cascade_run, shares
 from recsys_tfrs.runs.cascade_measuring import measure_cascade, validated_weight
 from recsys_tfrs.runs.config import family_config
 from recsys_tfrs.runs.ranking_config import ranking_config
@@ -256,20 +257,75 @@ for name, scorer in {"two-tower": test_first, "EASE": test_second}.items():
     )
 
 # %% [markdown]
-# ## 7. One SavedModel, and a list that is not ten times the same
+# ## 7. Diversity
 #
-# `recsys-tfrs export-cascade RETRIEVAL RANKING --source popularity:20 --retrieval-weight 0.6 --diversify 0.9` puts the
-# stages into one graph: ids in as strings; looked up, retrieved, merged, filtered, ranked, blended; titles out. Further
-# sources are retrieval runs, or popularity. Every item says who brought it, and both scores; the input `without` leaves
-# a model out of a request. With `--diversify` the list is made by maximal marginal relevance: one item after the other,
-# c being the cosine of the first source's item vectors and S what stands in the list already,
+# Ten items that are nearly the same are a poor list even if each is likely. Maximal marginal relevance chooses one
+# after the other, with c the cosine of the first source's item vectors and S what stands in the list already:
 #
 # $$\arg\max_{i \notin S}\; \lambda\, b_i - (1 - \lambda) \max_{j \in S} c_{ij}$$
 #
-# `recsys-tfrs serve-check` compares the exported lists with both stages run apart, and asks with each source and part
-# left out.
+# How alike the items of a list are falls at once; what it costs in ndcg is measured here, as it should be before
+# anybody turns it on.
+
+# %%
+users = np.unique(data.users[split.test])[:500]
+found = systems["blended"].candidates(users)
+b = found.blended(weight).astype(np.float32)
+item_vectors = test_first.candidates
+of_list = tf.constant(item_vectors[found.items])
+target = data.items[split.test][np.searchsorted(data.users[split.test], users)]
+assert np.array_equal(data.users[split.test][np.searchsorted(data.users[split.test], users)], users)
+trade_offs = (1.0, 0.9, 0.8, 0.7, 0.5, 0.3)
+alike, ndcg = [], []
+for trade_off in trade_offs:
+    places = maximal_marginal_relevance(b, of_list, trade_off=trade_off, k=10, present=found.items > 0).numpy()
+    items = np.take_along_axis(found.items, places, 1)
+    directions = item_vectors[items] / np.linalg.norm(item_vectors[items], axis=2, keepdims=True)
+    cosines = np.einsum("bid,bjd->bij", directions, directions)
+    alike.append(float((cosines.sum(axis=(1, 2)) - 10).mean() / 90))
+    ndcg.append(float(((items == target[:, None]) / np.log2(np.arange(2, 12))).sum(axis=1).mean()))
+order = np.argsort(-b[0])[:3]
+print("the best three by score:", found.items[0, order], " with lambda 0.3:", items[0, :3])
+figure, axes = plt.subplots(figsize=(5.5, 3))
+axes.plot(alike, ndcg, "o-", color="#1f6f8b")
+for x, y, trade_off in zip(alike, ndcg, trade_offs, strict=True):
+    axes.annotate(f"{trade_off:g}", (x, y), textcoords="offset points", xytext=(4, 4))
+axes.set(xlabel="mean cosine of two items of a list", ylabel="ndcg@10", title="by lambda")
+axes.spines[["top", "right"]].set_visible(False)
+plt.show()
 
 # %% [markdown]
+# ## 8. One SavedModel
+#
+# `recsys-tfrs export-cascade RETRIEVAL RANKING --source RUN:QUOTA --source popularity:QUOTA` puts it into one graph:
+# ids in as strings; looked up, retrieved, merged, filtered, ranked, blended and diversified; titles out. Further
+# sources are retrieval runs, or popularity. Every item says who brought it, and both scores. `without` leaves a model
+# out of a request, as an operator would whose model misbehaves; the answer says who spoke.
+
+# %%
+options = CascadeOptions(CANDIDATES, (("popularity", 20),), retrieval_weight=weight, diversify=0.9)
+version = export_cascade_run(runs["two-tower"], runs["deepfm"], options, quiet, to=place / "models")
+loaded = tf.saved_model.load(str(version))
+ask = loaded.signatures["serving_default"]
+kinds = {tf.string: "", tf.bool: True}
+neutral = {
+    name: tf.fill([1] * spec.shape.rank, tf.constant(kinds.get(spec.dtype, np.nan), spec.dtype))
+    for name, spec in ask.structured_input_signature[1].items()
+    if spec.dtype != tf.int32
+}
+user = {"user_id": tf.constant([str(data.user_ids[users[0]])]), "k": tf.constant([5])}
+for silent in ([""], ["two-tower"], ["deep"], ["ranking"]):
+    answer = {n: v.numpy()[0] for n, v in ask(**neutral | user | {"without": tf.constant([silent])}).items()}
+    spoke = f"{answer['sources'].decode()}; {answer['parts'].decode() or 'no part of the ranking model'}"
+    print(f"without {silent[0] or 'nobody'}: {spoke}")
+    for row in range(2):
+        shown = " ".join(f"{answer[name][row]:+.3f}" for name in ("score", "retrieval_score", "ranking_score"))
+        print(f"   {answer['title'][row].decode():32.32} {shown}  {answer['source'][row].decode()}")
+
+# %% [markdown]
+# `recsys-tfrs serve-check` compares the exported lists with both stages run apart, and asks with each source and part
+# left out.
+#
 # ## A question to answer by experiment
 #
 # How many candidates are worth ranking? Section 2 shows where the ceiling flattens. Set `CANDIDATES` to 20, 50 and 400

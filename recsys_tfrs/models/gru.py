@@ -35,7 +35,7 @@ LARGEST_FULL_SOFTMAX = 50_000
 #: The family's own defaults of the ``training`` section.
 TRAINING: dict[str, Any] = {
     "batch_size": 1_024,
-    "epochs": 16,
+    "epochs": 20,
     "learning_rate_decay": "linear",
     "validate_every": 1,
     "patience": 4,

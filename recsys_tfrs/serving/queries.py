@@ -196,6 +196,17 @@ class Queries:
         after, vectors = self._model.step(self.items.ids.position(item_ids), state)  # type: ignore[attr-defined]
         return after, tf.cast(vectors, tf.float32)
 
+    @property
+    def foresees_carts(self) -> bool:
+        """Whether the model has a query of its own for what is put into the cart."""
+        return bool(getattr(self._model, "has_carts", False))
+
+    @_shared
+    def cart_vectors(self, history: tf.Tensor) -> tf.Tensor:
+        """``[batch, dim]`` query vectors of the cart, from ``[batch, any]`` external item ids padded with ""."""
+        told = History.of(self.items.ids.position(history))
+        return tf.cast(self._model.encoded_cart_vectors(told.items), tf.float32)  # type: ignore[attr-defined]
+
     @_shared
     def encoded_items(self, item_ids: tf.Tensor, raw: Tensors) -> Tensors:
         """Item columns as the candidate tower takes them, from ``[batch]`` external ids and columns by name."""

@@ -85,6 +85,8 @@ class RetrievalSignatures(tf.Module):
         if self._queries.state_size:
             step = [Input(ITEM_ID, tf.string, 1, ""), Input(STATE, tf.float32, 2, 0.0)]
             live["recommend_step"] = signature(self.recommend_step, step, some([ITEM_ID]))
+        if self._queries.foresees_carts:
+            live["recommend_cart"] = signature(self.recommend_cart, history[:1], some([HISTORY]))
         return {
             **live,
             "serving_default": signature(self.recommend, [*query, *limits], none),
@@ -147,6 +149,15 @@ class RetrievalSignatures(tf.Module):
         # One user's click: every operation more is felt, so there is no choice of length and no exclusion.
         scores, ids = self._find(vectors, self._default_k, None)
         return {**self._told(scores, ids), STATE: state}
+
+    def recommend_cart(self, inputs: Tensors) -> Tensors:
+        """What a session with this history will put into the cart.
+
+        Returns:
+          As `recommend`, the default number, nothing left out: what has been clicked is what may be carted.
+        """
+        scores, ids = self._find(self._queries.cart_vectors(inputs[HISTORY]), self._default_k, None)
+        return self._told(scores, ids)
 
     def embed_query(self, inputs: Tensors) -> Tensors:
         """``embedding`` ``[batch, dim]`` of whoever a request describes."""

@@ -283,6 +283,12 @@ def test_an_export_knows_new_items_by_their_names_and_reads_them_from_requests(t
     names = [f"i{place + 1}" for place in np.argsort(-scores[0]).tolist()]
     told = [name.decode() for name in found["item_id"].numpy()[0] if name]
     assert told == [name for name in names if name not in seen]
+    # Of the cart nothing is left out.
+    carted = signatures["recommend_cart"](history=history)
+    queries = model.cart_vectors(ragged([1, 6, 5])).numpy()
+    scores = queries @ model.candidate_vectors().numpy()[1:].T
+    assert [name.decode() for name in carted["item_id"].numpy()[0]] == [f"i{i + 1}" for i in np.argsort(-scores[0])]
+    np.testing.assert_allclose(carted["score"][0], -np.sort(-scores[0]), atol=1e-5)
     # A name that comes with a request is read as the one in the table is.
     embedded = signatures["embed_candidate"](item_id=tf.constant(["", "i6"]), name=tf.constant([NAMES[5], ""]))
     np.testing.assert_allclose(embedded["embedding"], np.tile(model.candidate_vectors()[6], (2, 1)), atol=1e-5)

@@ -21,6 +21,9 @@ from recsys_tfrs.layers.transposed import transposed
 
 _EMPTY_SALT, _HIDDEN_SALT, _INPUT_SALT = 81, 82, 83
 
+#: Standard deviation of the initial map from h to a query.
+_PROJECT_SCALE = 0.002
+
 
 class Window(NamedTuple):
     """The newest clicks of some sessions.
@@ -86,11 +89,13 @@ class SessionTower(tf.keras.layers.Layer):
         size, dim, seed = settings.size, settings.dim, settings.seed
         normal = tf.keras.initializers.RandomNormal(stddev=0.05, seed=seed)
         self.padding_vector = self.add_weight(name="padding", shape=(dim,), initializer=normal)
+        # Small, so that a query is at first a sum of clicked items, from which one can learn: what an untrained layer
+        # adds is noise, and convolved texts are much larger than vectors of items are at the start.
         self.project = {
             head: self.add_weight(
                 name=f"{head}_project",
                 shape=(settings.units, dim),
-                initializer=tf.keras.initializers.GlorotUniform(seed=seed + 1 + number),
+                initializer=tf.keras.initializers.RandomNormal(stddev=_PROJECT_SCALE, seed=seed + 1 + number),
             )
             for number, head in enumerate(settings.heads)
         }

@@ -204,7 +204,7 @@ class Queries:
     @_shared
     def cart_vectors(self, history: tf.Tensor) -> tf.Tensor:
         """``[batch, dim]`` query vectors of the cart, from ``[batch, any]`` external item ids padded with ""."""
-        told = History.of(self.items.ids.position(history))
+        told = History.of(self.items.ids.position(history), None, None)
         return tf.cast(self._model.encoded_cart_vectors(told.items), tf.float32)  # type: ignore[attr-defined]
 
     @_shared

@@ -27,7 +27,15 @@ from recsys_tfrs.runs.cascade import CascadeOptions, open_cascade  # noqa: E402
 
 DATA = ["--dataset", "movielens-100k", "--split", "leave-last-out"]
 RETRIEVAL = ["two-tower", "--set", "evaluation.baselines=[]"]
-RANKING = ["deepfm", "--set", "target=click", "--set", "evaluation.importance=false"]
+RANKING = [
+    "deepfm",
+    "--set",
+    "target=click",
+    "--set",
+    "model.regularization=rows",
+    "--set",
+    "evaluation.importance=false",
+]
 SELECTION = ["--set", "training.refit=false"]
 SHOWN = ("hit@10", "ndcg@10", "mrr@10", "hit@100")
 

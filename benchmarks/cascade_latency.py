@@ -2,7 +2,8 @@
 
     python benchmarks/cascade_latency.py [--items 100000] [--candidates 200] [--requests 1000] [--json FILE]
 
-A two-tower model of 64 dimensions with the exact index finds the candidates; DeepFM with its default settings
+A two-tower model of 64 dimensions finds the candidates, with the index that `auto` takes at this size, and with the
+exact one; DeepFM with its default settings
 (embeddings of 16, hidden layers 400-400-400) ranks them over user id, gender, age, item id, genres, words of the title,
 year and the newest 50 items of the history. The models are not trained, which their speed does not depend on. A request
 says who asks, his gender and age and a history of 20 items; the answer, ten items with titles and both scores, is read
@@ -31,7 +32,7 @@ from recsys_tfrs.features.config import FeaturesConfig  # noqa: E402
 from recsys_tfrs.features.encoded import encode  # noqa: E402
 from recsys_tfrs.features.fields import ExamplePreprocessor  # noqa: E402
 from recsys_tfrs.features.pair_examples import pair_encoders  # noqa: E402
-from recsys_tfrs.index.exact import ExactIndex  # noqa: E402
+from recsys_tfrs.index.chooser import build_index  # noqa: E402
 from recsys_tfrs.models import deepfm, two_tower  # noqa: E402
 from recsys_tfrs.objectives.prediction import Target  # noqa: E402
 from recsys_tfrs.schema import Kind  # noqa: E402
@@ -58,12 +59,14 @@ def measure(items: int, candidates: int, requests: int) -> Figures:
     vectors = retrieval.candidate_vectors().numpy()
     inputs = PairInputs(interactions, data, layer, histories)
 
-    def loaded(*, others: int = 0, diversity: float | None = None) -> Any:
+    indexes = {name: build_index(vectors, kind=name) for name in ("auto", "exact")}
+
+    def loaded(index: str = "auto", *, others: int = 0, diversity: float | None = None) -> Any:
         first = Source(
             "two-tower",
             candidates - others,
             vectors,
-            ExactIndex(vectors),
+            indexes[index],
             Queries(retrieval, interactions, histories, True),
         )
         sources = [first, *([popularity_source(interactions, histories.items, others)] if others else [])]
@@ -75,8 +78,7 @@ def measure(items: int, candidates: int, requests: int) -> Figures:
     plain = loaded()
     draw = np.random.default_rng(1)
     asked = [_request(interactions, draw) for _ in range(requests)]
-    index = ExactIndex(vectors)
-    search = tf.function(index.search, reduce_retracing=True)
+    searches = {name: tf.function(index.search, reduce_retracing=True) for name, index in indexes.items()}
     queries = [tf.constant(vectors[draw.integers(1, items + 1, 1)]) for _ in range(requests)]
     k, excluded = tf.constant(candidates), tf.constant(np.arange(1, 2 * HISTORY + 1, dtype=np.int32)[None])
     steps: dict[str, tuple[Callable[[Any], Any], list[Any]]] = {
@@ -84,11 +86,17 @@ def measure(items: int, candidates: int, requests: int) -> Figures:
         "recommend_user": (_caller(plain, "recommend_user"), [{"user_id": r["user_id"]} for r in asked]),
         "with popularity as a second source": (_caller(loaded(others=50), "serving_default"), asked),
         "diversified": (_caller(loaded(diversity=0.7), "serving_default"), asked),
-        "exact search for the candidates alone": (lambda query: search(query, k, excluded)[1].numpy(), queries),
+        "serving_default, exact index": (_caller(loaded("exact"), "serving_default"), asked),
     }
+    for name, search in searches.items():
+        steps[f"search for the candidates alone, {indexes[name].kind}"] = (
+            lambda query, search=search: search(query, k, excluded)[1].numpy(),
+            queries,
+        )
     return {
         "items": items,
         "candidates": candidates,
+        "index": indexes["auto"].kind,
         "requests": requests,
         "steps": {name: _timed(step, values) for name, (step, values) in steps.items()},
     }
@@ -173,7 +181,7 @@ def render(figures: Figures) -> list[str]:
     rows = [[name, f"{of['p50_ms']:.2f}", f"{of['p99_ms']:.2f}"] for name, of in figures["steps"].items()]
     whole = figures["steps"]["serving_default"]["p50_ms"]
     return [
-        f"{figures['items']:,} items x {DIM}, exact; {figures['candidates']} candidates ranked; "
+        f"{figures['items']:,} items x {DIM}, index {figures['index']}; {figures['candidates']} candidates ranked; "
         f"{figures['requests']:,} requests one after another.",
         "",
         *table(["", "p50 (ms)", "p99 (ms)"], rows),

@@ -13,13 +13,13 @@ into numpy.
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from embeddings import DIM
+from latency import asking, timed
 from record import Figures, finish, judged, parser, table
 
 from recsys_tfrs import runtime
@@ -82,11 +82,11 @@ def measure(items: int, candidates: int, requests: int) -> Figures:
     queries = [tf.constant(vectors[draw.integers(1, items + 1, 1)]) for _ in range(requests)]
     k, excluded = tf.constant(candidates), tf.constant(np.arange(1, 2 * HISTORY + 1, dtype=np.int32)[None])
     steps: dict[str, tuple[Callable[[Any], Any], list[Any]]] = {
-        "serving_default": (_caller(plain, "serving_default"), asked),
-        "recommend_user": (_caller(plain, "recommend_user"), [{"user_id": r["user_id"]} for r in asked]),
-        "with popularity as a second source": (_caller(loaded(others=50), "serving_default"), asked),
-        "diversified": (_caller(loaded(diversity=0.7), "serving_default"), asked),
-        "serving_default, exact index": (_caller(loaded("exact"), "serving_default"), asked),
+        "serving_default": (asking(plain, "serving_default"), asked),
+        "recommend_user": (asking(plain, "recommend_user"), [{"user_id": r["user_id"]} for r in asked]),
+        "with popularity as a second source": (asking(loaded(others=50), "serving_default"), asked),
+        "diversified": (asking(loaded(diversity=0.7), "serving_default"), asked),
+        "serving_default, exact index": (asking(loaded("exact"), "serving_default"), asked),
     }
     for name, search in searches.items():
         steps[f"search for the candidates alone, {indexes[name].kind}"] = (
@@ -98,7 +98,7 @@ def measure(items: int, candidates: int, requests: int) -> Figures:
         "candidates": candidates,
         "index": indexes["auto"].kind,
         "requests": requests,
-        "steps": {name: _timed(step, values) for name, (step, values) in steps.items()},
+        "steps": {name: timed(step, values) for name, (step, values) in steps.items()},
     }
 
 
@@ -146,34 +146,6 @@ def _request(interactions: Interactions, draw: np.random.Generator) -> dict[str,
         "age": tf.constant([float(draw.integers(10, 80))]),
         "history": tf.constant(told.astype(str)),
     }
-
-
-def _caller(loaded: Any, name: str) -> Callable[[dict[str, Any]], None]:
-    """A signature, what is left out at its neutral value, as TensorFlow Serving fills it in."""
-    function = loaded.signatures[name]
-    neutral = {tf.string: "", tf.bool: True, tf.int32: 10}
-    fixed = {
-        spec.name: tf.fill([1] * (spec.shape.rank or 0), tf.constant(neutral.get(spec.dtype, np.nan), spec.dtype))
-        for spec in function.structured_input_signature[1].values()
-    }
-
-    def ask(request: dict[str, Any]) -> None:
-        assert loaded  # which owns the variables
-        for tensor in function(**{**fixed, **request}).values():
-            tensor.numpy()
-
-    return ask
-
-
-def _timed(step: Callable[[Any], Any], values: list[Any]) -> Figures:
-    for value in values[:100]:
-        step(value)
-    seconds = []
-    for value in values:
-        started = time.perf_counter()
-        step(value)
-        seconds.append(time.perf_counter() - started)
-    return {f"p{share}_ms": 1e3 * float(np.percentile(seconds, share)) for share in (50, 99)}
 
 
 def render(figures: Figures) -> list[str]:

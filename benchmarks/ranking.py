@@ -23,7 +23,7 @@ from pathlib import Path
 import ranking_speed
 from ranking_likes import figures_of, fuxictr_likes, measured_run, paired
 from ranking_lines import lines
-from record import Figures, commit, today
+from record import Figures, keep_parts
 from sequential import matrix_rate
 
 from recsys_tfrs import runtime
@@ -110,8 +110,6 @@ def main() -> None:
     parser.add_argument("--rows", type=int, nargs="+", default=[1_000_000, 4_000_000], help="of tables that stream")
     parser.add_argument("--note", default="", help="a sentence to stand in the results")
     options = parser.parse_args()
-    path = RESULTS.with_suffix(".json")
-    figures: Figures = json.loads(path.read_text("utf-8"))["figures"] if path.exists() else {}
     parts: dict[str, Callable[[], object]] = {
         "speed": lambda: {
             "float32": matrix_rate(tf.float32),
@@ -131,17 +129,7 @@ def main() -> None:
         files = [text for flag, name in names.items() for text in (flag, str(folder / f"{name}.libfm"))]
         parts["frappe"] = lambda: side_by_side(["lr", "fm", "dnn", "deepfm"], files)
     parts["streaming"] = lambda: streaming(options.rows)
-    for name, part in parts.items():
-        if options.only in (None, name):
-            print(f"{name} ...", flush=True)
-            figures[name] = part()
-            figures |= {"date": today(), "commit": commit()}
-            environment = runtime.describe()
-            written = {"figures": figures, "environment": environment}
-            path.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
-            text = "\n".join(lines(figures, environment, options.note))
-            RESULTS.with_suffix(".md").write_text(text, encoding="utf-8")
-            print(text, flush=True)
+    keep_parts(RESULTS, parts, options.only, lambda figures, environment: lines(figures, environment, options.note))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from record import Figures, judged, machine, table
+from record import Figures, judged, origin, table
 
 #: What is shown of predictions.
 _METRICS = ("auc", "gauc", "logloss", "ece")
@@ -18,7 +18,7 @@ _FRAPPE = {"lr": (0.9356, None), "fm": (0.9671, 0.9700), "dnn": (0.9833, None), 
 
 def lines(figures: Figures, environment: Figures, note: str) -> list[str]:
     """Everything that was measured, part by part."""
-    made = ["# Ranking", "", f"Measured {figures['date']} at {figures['commit']}: {machine(environment)}.", ""]
+    made = ["# Ranking", "", origin(figures, environment), ""]
     made += [note, ""] if note else []
     for name, part in (
         ("speed", _speed),

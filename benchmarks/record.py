@@ -6,6 +6,7 @@ import argparse
 import json
 import subprocess
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,9 @@ from recsys_tfrs import runtime
 
 #: What was measured, by name; whatever JSON can hold.
 Figures = dict[str, Any]
+
+#: Markdown of figures and the machine they come from.
+Lines = Callable[[Figures, Figures], list[str]]
 
 _ROOT = Path(__file__).resolve().parent.parent
 
@@ -29,6 +33,39 @@ def finish(figures: Figures, lines: list[str], path: Path | None) -> None:
     print("\n".join(lines))
     if path is not None:
         path.write_text(json.dumps({"figures": figures, "environment": runtime.describe()}), encoding="utf-8")
+
+
+def keep_parts(path: Path, parts: Mapping[str, Callable[[], object]], only: str | None, lines: Lines) -> None:
+    """Measure parts of a benchmark in this process, or a single one; those measured before are kept.
+
+    Args:
+      path: of the results without an ending: ``.json`` for programs, ``.md`` for people.
+      parts: what measures each.
+      only: the part to measure; None: all.
+      lines: makes Markdown of figures and machine. Beside the parts, figures hold under ``measured`` when and at which
+        commit each part was.
+    """
+    stored = path.with_suffix(".json")
+    figures: Figures = json.loads(stored.read_text("utf-8"))["figures"] if stored.exists() else {}
+    for name, part in parts.items():
+        if only in (None, name):
+            print(f"{name} ...", flush=True)
+            figures[name] = part()
+            figures["measured"] = {**figures.get("measured", {}), name: f"{today()} at {commit()}"}
+            environment = runtime.describe()
+            written = {"figures": figures, "environment": environment}
+            stored.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
+            text = "\n".join(lines(figures, environment))
+            path.with_suffix(".md").write_text(text, encoding="utf-8")
+            print(text, flush=True)
+
+
+def origin(figures: Figures, environment: Figures) -> str:
+    """A sentence that says when, at which commits and where parts were measured."""
+    measured = figures["measured"]
+    whens = {when: [name for name, at in measured.items() if at == when] for when in measured.values()}
+    said = "; ".join(f"{', '.join(names)}: {when}" for when, names in sorted(whens.items()))
+    return f"Measured {said}. {machine(environment)}."
 
 
 def commit() -> str:

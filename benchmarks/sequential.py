@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from record import Figures, commit, judged, machine, table, today
+from record import Figures, judged, keep_parts, origin, table
 from rich.console import Console
 
 from recsys_tfrs import runtime
@@ -199,11 +199,11 @@ _LOSSES: dict[str, Figures] = {
 }
 
 
-def losses(folder: Path, names: list[str], epochs: int = 6) -> Figures:
+def losses(folder: Path, epochs: int = 6) -> Figures:
     """Validation of every loss on MovieLens 100K, at the best of a few epochs."""
     found: Figures = {}
     console = Console(quiet=True)
-    for name in names:
+    for name in _LOSSES:
         layers = [
             {"family": "gru", "data": {"dataset": "movielens-100k", "data_dir": str(folder)}},
             {"split": {"method": "leave-last-out"}, "model": {"objective": name, **_LOSSES[name]}},
@@ -239,7 +239,7 @@ def lines(figures: Figures, environment: Figures, note: str) -> list[str]:
     made = [
         "# Sequential retrieval",
         "",
-        f"Measured {figures['date']} at {figures['commit']}: {machine(environment)}.",
+        origin(figures, environment),
         "",
     ]
     made += [note, ""] if note else []
@@ -318,12 +318,9 @@ def main() -> None:
         "--only", choices=["sessions", "movielens-100k", "movietweetings", "losses", "speed"], help="a single part"
     )
     parser.add_argument("--movietweetings", type=Path, help="folder of MovieTweetings")
-    parser.add_argument("--losses", nargs="+", choices=_LOSSES, default=list(_LOSSES), help="which losses to compare")
     parser.add_argument("--seconds", type=float, default=20.0, help="that each speed is measured for")
     parser.add_argument("--note", default="", help="a sentence to stand in the results")
     options = parser.parse_args()
-    path = RESULTS.with_suffix(".json")
-    figures: Figures = json.loads(path.read_text("utf-8"))["figures"] if path.exists() else {}
     parts: dict[str, Callable[[], Figures]] = {}
     if options.sessions:
         folder = options.sessions.absolute()
@@ -331,7 +328,7 @@ def main() -> None:
     if options.data_dir:
         where = ["--data-dir", str(options.data_dir.absolute())]
         parts["movielens-100k"] = lambda: trained("movielens-100k.toml", where)
-        parts["losses"] = lambda: figures.get("losses", {}) | losses(options.data_dir, options.losses)
+        parts["losses"] = lambda: losses(options.data_dir)
     if options.movietweetings:
         there = ["--data-dir", str(options.movietweetings.absolute())]
         parts["movietweetings"] = lambda: trained("movietweetings.toml", there)
@@ -341,17 +338,7 @@ def main() -> None:
         "sessions": speed_of_sessions(options.sessions, options.seconds) if options.sessions else {},
         "users": speed_of_users(options.seconds),
     }
-    for name, part in parts.items():
-        if options.only in (None, name):
-            print(f"{name} ...", flush=True)
-            figures[name] = part()
-            figures |= {"date": today(), "commit": commit()}
-            environment = runtime.describe()
-            written = {"figures": figures, "environment": environment}
-            path.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
-            text = "\n".join(lines(figures, environment, options.note))
-            RESULTS.with_suffix(".md").write_text(text, encoding="utf-8")
-            print(text, flush=True)
+    keep_parts(RESULTS, parts, options.only, lambda figures, environment: lines(figures, environment, options.note))
 
 
 if __name__ == "__main__":

@@ -10,13 +10,13 @@ The model is not trained, which its speed does not depend on. Beside the signatu
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from embeddings import DIM, Embeddings
+from latency import asking, timed
 from record import Figures, finish, judged, parser, table
 from serving_index import scann_config
 
@@ -50,17 +50,14 @@ def measure(items: int, wanted: float, requests: int) -> Figures:
     with tempfile.TemporaryDirectory() as folder:
         path = export_retrieval(model, interactions, histories, index, Path(folder))
         loaded = tf.saved_model.load(str(path))
-    users = [tf.constant([f"user-{n}"]) for n in np.random.default_rng(1).integers(1, USERS + 1, requests)]
+    users = [{"user_id": tf.constant([f"user-{n}"])} for n in np.random.default_rng(1).integers(1, USERS + 1, requests)]
     asked = [tf.constant(queries[n % QUERIES][None]) for n in range(requests)]
     k, excluded = tf.constant(10), tf.constant(np.arange(1, HISTORY + 1, dtype=np.int32)[None])
-    by_user = loaded.signatures["recommend_user"]
-    everything = loaded.signatures["serving_default"]
-    embed = loaded.signatures["embed_query"]
     search = tf.function(index.search, reduce_retracing=True)
     steps: dict[str, tuple[Callable[[Any], Any], list[Any]]] = {
-        "recommend_user": (lambda user: _read(by_user(user_id=user)), users),
-        "serving_default": (_with_defaults(everything), users),
-        "embed_query alone": (_with_defaults(embed), users),
+        "recommend_user": (asking(loaded, "recommend_user"), users),
+        "serving_default": (asking(loaded, "serving_default"), users),
+        "embed_query alone": (asking(loaded, "embed_query"), users),
         "index with a history excluded": (lambda query: search(query, k, excluded)[1].numpy(), asked),
         "index alone": (lambda query: search(query, k)[1].numpy(), asked),
         "an empty function": (_nothing(), users),
@@ -69,7 +66,7 @@ def measure(items: int, wanted: float, requests: int) -> Figures:
         "items": items,
         "requests": requests,
         "setting": f"{config.num_leaves} leaves, {config.leaves_to_search} searched, {config.reorder} reordered",
-        "steps": {name: _timed(step, values) for name, (step, values) in steps.items()},
+        "steps": {name: timed(step, values) for name, (step, values) in steps.items()},
     }
 
 
@@ -91,38 +88,10 @@ def _interactions(items: int) -> Interactions:
     )
 
 
-def _read(outputs: dict[str, Any]) -> None:
-    for tensor in outputs.values():
-        tensor.numpy()
-
-
-def _with_defaults(signature: Any) -> Callable[[Any], None]:
-    """Every input but the user at its neutral value, as TensorFlow Serving fills them in."""
-    neutral = {tf.string: "", tf.bool: True, tf.int32: 10}
-    specs = signature.structured_input_signature[1]
-    fixed = {
-        name: tf.fill([1] * (spec.shape.rank or 0), tf.constant(neutral.get(spec.dtype, np.nan), spec.dtype))
-        for name, spec in specs.items()
-        if name != "user_id"
-    }
-    return lambda user: _read(signature(user_id=user, **fixed))
-
-
 def _nothing() -> Callable[[Any], None]:
     """What TensorFlow needs to call a function at all."""
     function = tf.function(tf.identity, input_signature=[tf.TensorSpec([None], tf.string)])
-    return lambda user: function(user).numpy()
-
-
-def _timed(step: Callable[[Any], Any], values: list[Any]) -> Figures:
-    for value in values[:200]:
-        step(value)
-    seconds = []
-    for value in values:
-        started = time.perf_counter()
-        step(value)
-        seconds.append(time.perf_counter() - started)
-    return {f"p{share}_ms": 1e3 * float(np.percentile(seconds, share)) for share in (50, 99)}
+    return lambda request: function(request["user_id"]).numpy()
 
 
 def render(figures: Figures) -> list[str]:

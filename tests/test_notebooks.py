@@ -87,7 +87,7 @@ class TestStored:
         assert defined == []
 
     def test_data_set_can_be_chosen_and_needs_no_file_by_default(self, notebook: Path) -> None:
-        assert re.search(r'^DATASET = os\.environ\.get\("DATASET", "simulated-\w+"\)$', code(notebook), re.MULTILINE)
+        assert re.search(r'^DATASET = os\.environ\.get\("DATASET", "simulated-[\w-]+"\)$', code(notebook), re.MULTILINE)
 
 
 TEXT = "# %% [markdown]\n# # Title\n\n# %%\nx = 1\n"

@@ -1,0 +1,283 @@
+"""3-D convolutions over sessions with content: accuracy beside what they are compared with, cold items, speed.
+
+    python benchmarks/session_cnn.py [--dataset simulated-shop] [--only accuracy|speed] [--systems NAME ...]
+
+Every system is trained on the same split in this process, with the settings of configs/session-cnn/simulated-shop.toml
+where it is of that family, and ranks the whole catalogue, items included that occur in no training row. Results go to
+benchmarks/results/session_cnn.md and .json; a system or a part that is not run keeps its line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from record import Figures, commit, judged, machine, table, today
+from rich.console import Console
+
+from recsys_tfrs import runtime
+from recsys_tfrs.baselines.tuning import tuned_baselines
+from recsys_tfrs.config import build, read_toml
+from recsys_tfrs.evaluation.intervals import confidence_intervals
+from recsys_tfrs.evaluation.metrics import hit, user_sums
+from recsys_tfrs.evaluation.ranking import Scorer, rank
+from recsys_tfrs.runs.carts import cart_scorer, measure_carts
+from recsys_tfrs.runs.config import family_config
+from recsys_tfrs.runs.fitting import fit_run
+from recsys_tfrs.runs.prepared import Prepared, prepare
+
+tf = runtime.import_tensorflow()
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results" / "session_cnn"
+
+#: Family and settings of each neural system; baselines are tuned on validation.
+SYSTEMS: dict[str, tuple[str, Figures]] = {
+    "session-cnn": ("session-cnn", {}),
+    "GRU, same content": ("session-cnn", {"over_time": "gru"}),
+    "GRU, no content": ("session-cnn", {"over_time": "gru", "content": False}),
+    "gru family, no content": ("gru", {"item_columns": False}),
+}
+BASELINES = {"item-kNN": "item_knn", "Markov chain": "markov_chain"}
+
+#: What is shown of the next click.
+_METRICS = {"recall@20": "hit@20", "mrr@20": "mrr@20"}
+
+
+def prepared_for(family: str, settings: Figures, dataset: str) -> Prepared:
+    """Data, split and configuration of a system; training is that of session-cnn for all of its family."""
+    own = read_toml(ROOT / "configs" / "session-cnn" / "simulated-shop.toml")
+    if family != "session-cnn":
+        own = {"split": own["split"]}
+    layers = [own, {"family": family, "data": {"dataset": dataset}, "model": settings}]
+    return prepare(build(family_config(family), layers))
+
+
+def measured(prepared: Prepared, scorer: Scorer, carts: Scorer) -> Figures:
+    """Next click over the whole catalogue, of all and of cold targets, and what is carted."""
+    data, split = prepared.interactions, prepared.split
+    users, items = data.users[split.test], data.items[split.test]
+    ranking = rank(scorer, users, items, seen=None, num_items=data.num_items)
+    sums = user_sums(ranking)
+    intervals = confidence_intervals(sums)
+    means = dict(zip(sums.names, sums.means().tolist(), strict=True))
+    cold = np.bincount(data.items[split.train], minlength=data.num_items + 1)[items] == 0
+    hits = hit(ranking, 20)
+    of_cold = hits[cold]
+    spread = 1.96 * float(of_cold.std()) / np.sqrt(len(of_cold))
+    found: Figures = {
+        name: {"mean": means[metric], "low": intervals[metric][0], "high": intervals[metric][1]}
+        for name, metric in _METRICS.items()
+    }
+    cart = measure_carts(prepared, {"it": carts})["it"]
+    found["add-to-cart recall@10"] = {"mean": cart["recall@10"], "low": cart["low"], "high": cart["high"]}
+    found["cold recall@20"] = {
+        "mean": float(of_cold.mean()),
+        "low": float(of_cold.mean()) - spread,
+        "high": float(of_cold.mean()) + spread,
+    }
+    found |= {
+        "warm recall@20": float(hits[~cold].mean()),
+        "chance": 20 / data.num_items,
+        "num_cases": len(items),
+        "num_cold": int(cold.sum()),
+        "num_cart_cases": int(cart["num_cases"]),
+    }
+    return found
+
+
+def of_network(name: str, dataset: str) -> Figures:
+    """Train a network as the command line does, and measure it."""
+    family, settings = SYSTEMS[name]
+    prepared = prepared_for(family, settings, dataset)
+    with tempfile.TemporaryDirectory() as place:
+        fitted = fit_run(prepared, Path(place), Console(quiet=True))
+    scorer = fitted.prepared.scorer(fitted.model, prepared.known, prepared.split.test)
+    found = measured(prepared_for("session-cnn", {}, dataset), scorer, cart_scorer(prepared, fitted.model))
+    epochs = fitted.final.epoch if fitted.final is not fitted.selection else fitted.selection.best_epoch
+    return found | {"family": family, "settings": settings, "seconds": fitted.seconds, "epochs": epochs}
+
+
+def of_baseline(name: str, dataset: str) -> Figures:
+    """Tune a baseline on validation, refit it, and measure it."""
+    prepared = prepared_for("session-cnn", {}, dataset)
+    tuned = tuned_baselines(
+        prepared.interactions, prepared.split, names=[BASELINES[name]], pairs="all", filter_seen=False, seed=42
+    )[BASELINES[name]]
+    if tuned.scorer is None:
+        raise SystemExit(f"{name} was not run: {tuned.skipped}")
+    found = measured(prepared, tuned.scorer, tuned.scorer)
+    return found | {"settings": tuned.config, "seconds": tuned.seconds}
+
+
+def matrix_rate() -> float:
+    """Billions of operations per second of a large float32 product."""
+    left = tf.random.stateless_normal([2_048, 2_048], [1, 2])
+    product = tf.function(lambda: tf.reduce_sum(tf.matmul(left, left)))
+    product()
+    rates = []
+    for _ in range(6):
+        started = time.perf_counter()
+        float(product())
+        rates.append(2 * 2_048**3 / (time.perf_counter() - started) / 1e9)
+    return max(rates)
+
+
+def operations(prepared: Prepared, rows: int, items: int) -> dict[str, float]:
+    """Multiplications and additions of one training step, forwards and twice that backwards, by part."""
+    c = prepared.config.model
+    positions, half = -(-c.characters // 4), -(-c.window // 2)
+    text = c.characters * c.character_width * c.character_dim * c.channels
+    text += positions * 3 * c.channels * c.text_filters + c.text_filters * c.dim
+    first, second = c.filters
+    block = c.window * c.dim * c.channels + c.window * positions * 9 * c.channels * first
+    block += half * -(-positions // 2) * 9 * first * second
+    hidden = (half * second + c.window * c.dim) * c.units + 2 * c.units * c.dim
+    parts = {"texts": items * text, "block": rows * block, "hidden layer": rows * hidden}
+    carted = 0.5  # windows after which something is carted, about
+    parts["scores"] = (1 + carted) * rows * items * c.dim
+    return {name: 6.0 * count for name, count in parts.items()}
+
+
+def speed(dataset: str, lasts: float) -> Figures:
+    """Windows per second of training steps of 8 clicks x 64 characters, the optimizer included."""
+    prepared = prepared_for("session-cnn", {}, dataset)
+    config = prepared.config.model
+    model = prepared.build_model(prepared.train)
+    model.optimizer.build(model.trainable_variables)
+    batches = prepared.batches(prepared.train)
+    step, stream = model.make_train_function(), iter(batches.dataset())
+    for _ in range(3):
+        step(stream)
+    taken: list[float] = []
+    while sum(taken) < lasts:
+        started = time.perf_counter()
+        float(step(stream)["loss"])
+        taken.append(time.perf_counter() - started)
+    items = int((np.bincount(prepared.train.items) > 0).sum()) + 1
+    counted = operations(prepared, batches.rows, items)
+    return {
+        "clicks": config.window,
+        "characters": config.characters,
+        "rows": batches.rows,
+        "items": items,
+        "sessions_per_second": batches.rows * len(taken) / sum(taken),
+        "sessions_per_second_median": batches.rows / float(np.median(taken)),
+        "sessions_per_second_fastest_quarter": batches.rows / float(np.quantile(taken, 0.25)),
+        "operations": counted,
+        "gflops": sum(counted.values()) / float(np.median(taken)) / 1e9,
+        "matrix_gflops": matrix_rate(),
+        "peak_memory_bytes": runtime.peak_memory_bytes(),
+    }
+
+
+def _cell(figures: Figures) -> str:
+    return f"{figures['mean']:.4f} ({figures['low']:.4f} to {figures['high']:.4f})"
+
+
+def verdicts(systems: Figures) -> list[list[str]]:
+    """The bars, as far as the systems they speak of have been run."""
+    own = systems.get("session-cnn")
+    rows = []
+    if own is None:
+        return rows
+    for metric in ("recall@20", "mrr@20", "add-to-cart recall@10"):
+        for other in ("GRU, no content", "gru family, no content", *BASELINES):
+            if other in systems:
+                bar = systems[other][metric]
+                reached = judged(own[metric]["low"], bar["high"])
+                rows.append([f"{metric} above {other}, intervals apart", _cell(own[metric]), _cell(bar), reached])
+    if "GRU, same content" in systems:
+        metric, bar = "add-to-cart recall@10", systems["GRU, same content"]["add-to-cart recall@10"]
+        verdict = "reached" if own[metric]["mean"] >= bar["mean"] else "MISSED"
+        if verdict == "MISSED" and own[metric]["high"] >= bar["low"]:
+            verdict = "lower, intervals overlap"
+        rows.append([f"{metric} not below GRU, same content", _cell(own[metric]), _cell(bar), verdict])
+    bar = 10 * own["chance"]
+    cold = own["cold recall@20"]
+    rows.append(["targets not in training, recall@20", _cell(cold), f"{bar:.3f}", judged(cold["low"], bar)])
+    return rows
+
+
+def lines(figures: Figures, environment: Figures, note: str) -> list[str]:
+    """The results as Markdown."""
+    made = ["# Sessions with content: 3-D convolutions", ""]
+    made += [f"Measured {figures['date']} at {figures['commit']}: {machine(environment)}.", ""]
+    made += [note, ""] if note else []
+    systems = figures.get("accuracy", {})
+    if systems:
+        any_system = next(iter(systems.values()))
+        made += [
+            f"`{figures['dataset']}`: {any_system['num_cases']:,} next clicks, {any_system['num_cold']:,} of them on "
+            f"items in no training row, {any_system['num_cart_cases']:,} cases after which something is carted. The "
+            "whole catalogue is ranked. Intervals are 95% bootstrap over cases.",
+            "",
+        ]
+        metrics = ("recall@20", "mrr@20", "add-to-cart recall@10", "cold recall@20")
+        rows = [
+            [name, *(_cell(found[metric]) for metric in metrics), f"{found['seconds']:.0f}"]
+            for name, found in systems.items()
+        ]
+        made += [*table(["", *metrics, "seconds"], rows), ""]
+        made += [*table(["bar", "session-cnn", "against", ""], verdicts(systems)), ""]
+    if "speed" in figures:
+        found = figures["speed"]
+        total = sum(found["operations"].values())
+        parts = ", ".join(f"{name} {count / total:.0%}" for name, count in found["operations"].items())
+        verdict = judged(found["sessions_per_second"], 1_500)
+        made += [
+            "## Speed of training",
+            "",
+            f"{found['clicks']} clicks x {found['characters']} characters, {found['rows']} windows a step beside a "
+            f"catalogue of {found['items'] - 1:,}: {found['sessions_per_second']:,.0f} sessions per second on average, "
+            f"{found['sessions_per_second_median']:,.0f} at the median step, "
+            f"{found['sessions_per_second_fastest_quarter']:,.0f} in the fastest quarter (bar 1,500: {verdict}).",
+            "",
+            f"A step is {total / 1e9:.1f} billion operations ({parts}), {found['gflops']:.0f} GFLOP/s at the median "
+            f"against {found['matrix_gflops']:.0f} of a large matrix product. Peak memory "
+            f"{found['peak_memory_bytes'] / 2**30:.1f} GiB.",
+            "",
+        ]
+    return made
+
+
+def main() -> None:
+    """Measure the parts asked for and write the results."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    names = [*SYSTEMS, *BASELINES]
+    parser.add_argument("--dataset", default="simulated-shop", help="simulated-shop or simulated-shop-small")
+    parser.add_argument("--only", choices=["accuracy", "speed"], help="a single part")
+    parser.add_argument("--systems", nargs="+", choices=names, default=names, help="of the accuracy")
+    parser.add_argument("--seconds", type=float, default=30.0, help="that the speed is measured for")
+    parser.add_argument("--note", default="", help="a sentence to stand in the results")
+    options = parser.parse_args()
+    path = RESULTS.with_suffix(".json")
+    figures: dict[str, Any] = json.loads(path.read_text("utf-8"))["figures"] if path.exists() else {}
+
+    def write() -> None:
+        environment = runtime.describe()
+        figures.update(date=today(), commit=commit(), dataset=options.dataset)
+        written = {"figures": figures, "environment": environment}
+        path.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
+        RESULTS.with_suffix(".md").write_text("\n".join(lines(figures, environment, options.note)), encoding="utf-8")
+
+    if options.only in (None, "speed"):
+        figures["speed"] = speed(options.dataset, options.seconds)
+        write()
+    for name in options.systems if options.only in (None, "accuracy") else []:
+        print(f"{name} ...", flush=True)
+        found = (of_network if name in SYSTEMS else of_baseline)(name, options.dataset)
+        figures["accuracy"] = {
+            key: value for key in names if (value := {**figures.get("accuracy", {}), name: found}.get(key)) is not None
+        }
+        write()
+    print(RESULTS.with_suffix(".md").read_text("utf-8"))
+
+
+if __name__ == "__main__":
+    main()

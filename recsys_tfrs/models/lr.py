@@ -5,14 +5,10 @@ Richardson et al., Predicting clicks: estimating the click-through rate for new 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from pydantic import Field
 
-from recsys_tfrs.features.fields import ExamplePreprocessor
 from recsys_tfrs.models import ranker
-from recsys_tfrs.models.ranker import Part, Ranker, RankerConfig
-from recsys_tfrs.objectives.prediction import Target
+from recsys_tfrs.models.ranker import Part, RankerConfig, builder
 
 #: The family's own defaults of the ``training`` section: without hidden layers, steps may be longer.
 TRAINING = {**ranker.TRAINING, "learning_rate": 1e-2}
@@ -24,13 +20,4 @@ class Config(RankerConfig):
     parts: list[Part] = Field(["linear"], min_length=1, description="What the prediction is the sum of.")
 
 
-def build(config: Config, preprocessor: ExamplePreprocessor, targets: Sequence[Target], seed: int) -> Ranker:
-    """Make an untrained model.
-
-    Args:
-      config: of the model.
-      preprocessor: of the fields, adapted on training rows.
-      targets: what is predicted.
-      seed: of the initial weights.
-    """
-    return Ranker(config, preprocessor, targets, seed, name="lr")
+build = builder("lr")

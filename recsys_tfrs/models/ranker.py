@@ -338,6 +338,23 @@ class Ranker(tfrs.Model):
         return output * tf.cast(self.shares[part], output.dtype) if part in self.shares else output
 
 
+def builder(name: str) -> Callable[[RankerConfig, ExamplePreprocessor, Sequence[Target], int], Ranker]:
+    """What makes an untrained model of the family `name`."""
+
+    def build(config: RankerConfig, preprocessor: ExamplePreprocessor, targets: Sequence[Target], seed: int) -> Ranker:
+        """Make an untrained model.
+
+        Args:
+          config: of the model.
+          preprocessor: of the fields, adapted on training rows.
+          targets: what is predicted.
+          seed: of the initial weights.
+        """
+        return Ranker(config, preprocessor, targets, seed, name)
+
+    return build
+
+
 def _side_by_side(fields: Fields) -> tf.Tensor:
     """``[batch, num_fields x dim]``."""
     return tf.reshape(fields.vectors, [-1, fields.vectors.shape[1] * fields.vectors.shape[2]])

@@ -60,6 +60,17 @@ def test_what_was_clicked_and_in_which_order_matters_to_each_query(kind: str) ->
     assert np.abs(found["click"] - found["cart"]).max() > 1e-3
 
 
+@pytest.mark.parametrize("kind", ["convolution", "gru"])
+def test_a_query_starts_as_a_sum_of_clicked_items(kind: str) -> None:
+    """Half as much for each click back; items are small at the start, and what is seen of texts is not."""
+    asked = window([[1, 2, 3, 4]])
+    vectors = asked.items.vectors * 0.05
+    found = tower(kind)(asked._replace(items=asked.items._replace(vectors=vectors)))
+    expected = 0.125 * vectors[1] + 0.25 * vectors[2] + 0.5 * vectors[3] + vectors[4]
+    for queries in found.values():
+        assert float(tf.tensordot(queries[0], expected / tf.norm(expected), 1)) > 0.95
+
+
 def test_convolutions_read_jointly_over_clicks_and_characters() -> None:
     """Two planes meet in one filter: what a pair of them gives is not the sum of what each gives alone."""
     made = tower()

@@ -224,11 +224,11 @@ for name, system in systems.items():
 #
 # $$e_i = a\, z(s^{tower})_i + (1 - a)\, z(s^{EASE})_i$$
 #
-# with z over all items this time. One number is learned, on validation; the test part sees it once.
+# with z over all items that training has seen. One number is learned, on validation; the test part sees it once.
 
 # %%
 shares_tried = np.linspace(0, 1, 6)
-everything = np.arange(data.num_items + 1)[None] > 0  # 0 is nobody's id
+everything = np.bincount(data.items[split.selection_train], minlength=data.num_items + 1)[None] > 0
 blend = {
     part: [
         SimpleNamespace(

@@ -114,7 +114,7 @@ class TestContract(ModelContract):
         hits = []
         self.learning_rate = 0.003
         for known in (histories, all_rows(data)):
-            model = self.trained(data, known, self.capable, epochs=20, batch_size=500)
+            model = self.trained(data, known, self.capable, epochs=10, batch_size=500)
             ranking = self.ranked(model, histories, data.users[split.test], data.items[split.test])
             hits.append(accuracy(ranking)["hit@10"])
         chance = float(np.minimum(10 / ranking.num_candidates, 1).mean())
@@ -258,14 +258,14 @@ def trained_on_shop(noise: float, steps: int) -> tuple[dict[str, float], Session
 
 
 def test_names_place_items_that_training_has_never_seen() -> None:
-    found, _ = trained_on_shop(noise=0.0, steps=100)
+    found, _ = trained_on_shop(noise=0.0, steps=40)
     assert found["all"] > 4 * found["chance"]
     assert found["cold"] > 3 * found["chance"]
 
 
 @pytest.mark.slow
 def test_at_full_noise_nothing_is_found() -> None:
-    found, _ = trained_on_shop(noise=1.0, steps=60)
+    found, _ = trained_on_shop(noise=1.0, steps=40)
     assert abs(found["all"] - found["chance"]) < 5 * found["error"]
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import tempfile
 import time
 from pathlib import Path
@@ -155,10 +156,12 @@ def speed(dataset: str, lasts: float) -> Figures:
     for _ in range(3):
         step(stream)
     taken: list[float] = []
+    computing = time.process_time()
     while sum(taken) < lasts:
         started = time.perf_counter()
         float(step(stream)["loss"])
         taken.append(time.perf_counter() - started)
+    computing = (time.process_time() - computing) / len(taken)
     items = int((np.bincount(prepared.train.items) > 0).sum()) + 1
     counted = operations(prepared, batches.rows, items)
     return {
@@ -169,6 +172,8 @@ def speed(dataset: str, lasts: float) -> Figures:
         "sessions_per_second": batches.rows * len(taken) / sum(taken),
         "sessions_per_second_median": batches.rows / float(np.median(taken)),
         "sessions_per_second_fastest_quarter": batches.rows / float(np.quantile(taken, 0.25)),
+        "processor_seconds_per_step": computing,
+        "processors": os.cpu_count(),
         "operations": counted,
         "gflops": sum(counted.values()) / float(np.median(taken)) / 1e9,
         "matrix_gflops": matrix_rate(),
@@ -230,6 +235,7 @@ def lines(figures: Figures, environment: Figures, note: str) -> list[str]:
         total = sum(found["operations"].values())
         parts = ", ".join(f"{name} {count / total:.0%}" for name, count in found["operations"].items())
         verdict = judged(found["sessions_per_second"], 1_500)
+        computing, cores = found["processor_seconds_per_step"], found["processors"]
         made += [
             "## Speed of training",
             "",
@@ -237,6 +243,10 @@ def lines(figures: Figures, environment: Figures, note: str) -> list[str]:
             f"catalogue of {found['items'] - 1:,}: {found['sessions_per_second']:,.0f} sessions per second on average, "
             f"{found['sessions_per_second_median']:,.0f} at the median step, "
             f"{found['sessions_per_second_fastest_quarter']:,.0f} in the fastest quarter (bar 1,500: {verdict}).",
+            "",
+            f"A step takes {computing:.2f} s of processor time. Were all {cores} cores free and busy, that would be "
+            f"{found['rows'] * cores / computing:,.0f} sessions per second: what "
+            "the rate above lacks of it is time in which cores waited or did other work.",
             "",
             f"A step is {total / 1e9:.1f} billion operations ({parts}), {found['gflops']:.0f} GFLOP/s at the median "
             f"against {found['matrix_gflops']:.0f} of a large matrix product. Peak memory "

@@ -226,4 +226,4 @@ for item in train.of(user)[:5]:
 # ## The series
 #
 # * Before it: [Item2vec: what occurs together](06_item2vec.ipynb)
-# * After it: [3-D convolutions over sessions: what was clicked, in which order, and how the words look](08_session_3d_cnn.ipynb)
+# * After it: [3-D convolutions over sessions and how their words look](08_session_3d_cnn.ipynb)

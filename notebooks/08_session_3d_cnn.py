@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 3-D convolutions over sessions: what was clicked, in which order, and how the words look
+# # 3-D convolutions over sessions and how their words look
 #
 # **What it teaches**: how a session becomes a block of time x characters x alphabet, why that block is never made, what
 # a 3-D convolution reads in it, and how an item that nobody has clicked yet is ranked by its name.

@@ -218,5 +218,5 @@ assert HISTORY in found.effects
 # %% [markdown]
 # ## The series
 #
-# * Before it: [3-D convolutions over sessions: what was clicked, in which order, and how the words look](08_session_3d_cnn.ipynb)
+# * Before it: [3-D convolutions over sessions and how their words look](08_session_3d_cnn.ipynb)
 # * After it: [Content: what a new item sounds like](10_content_features_with_cnn.ipynb)

@@ -44,7 +44,11 @@ config = build(
         {
             "family": "content-cnn",
             # Sounds of known truth: data sets of interactions alone have none.
-            "data": {"dataset": DATASET if DATASET in SIMULATED else "simulated-clips", "num_items": NUM_ITEMS},
+            "data": {
+                "dataset": DATASET if DATASET in SIMULATED else "simulated-clips",
+                "num_items": NUM_ITEMS,
+                "snr_db": -3,
+            },
             "training": {"epochs": 20},
         }
     ],
@@ -58,7 +62,7 @@ print(f"known of {len(data.train) + len(data.validation):,} items; withheld of {
 # %% [markdown]
 # ## 1. What a genre is made of
 #
-# A clip is 1.5 s of strokes in noise of the same power: 0 dB,
+# A clip is 1.5 s of strokes in noise of twice their power: -3 dB,
 # $\mathrm{SNR} = 10 \log_{10} (P_\mathrm{signal} / P_\mathrm{noise})$. Eight genres are the combinations of slow and
 # fast strokes, of a dark and a bright spectrum, and of struck and swelling tones. No single one of them tells a genre.
 # Pitch, tempo within 12%, phases and loudness differ from clip to clip.
@@ -87,8 +91,8 @@ plt.show()
 # %% [markdown]
 # ## 2. Learn, and stop in time
 #
-# Four blocks of 3 x 3 convolution, ReLU and pooling; mean and maximum of what is left; a dense layer, the item's
-# *vector* $v$; and a softmax over the genres, $p = \mathrm{softmax}(W v + b)$, trained by cross-entropy. A fifth of the
+# Four blocks of 3 x 3 convolution, normalisation, ReLU and pooling; mean and maximum of what is left; a dense layer,
+# the item's *vector* $v$; and a softmax over the genres, $p = \mathrm{softmax}(W v + b)$, trained by cross-entropy. A fifth of the
 # items whose genre is known is withheld to stop by.
 
 # %%
@@ -169,7 +173,7 @@ plt.show()
 # %% [markdown]
 # ## A question to answer by experiment
 #
-# *How much noise until it is no use?* Add `"snr_db": -10` to the `data` settings at the top, then `-200`, which is
+# *How much noise until it is no use?* Set `"snr_db"` in the `data` settings at the top to -10, then to -200, which is
 # noise alone. How do accuracy, the share of items answered, and the last table fall? Which of (c) and (d) suffers
 # first, and why may a vector still help where no genre can be named with confidence?
 #

@@ -71,7 +71,7 @@ class Config(FamilyConfig):
     temperature: float = Field(0.08, gt=0, description="Scores are divided by this before a loss.")
     initial_scale: float = Field(0.05, gt=0, description="Standard deviation of the initial embeddings.")
     id_dropout: float = Field(
-        0.3, ge=0, lt=1, description="Share of items read without their id in a step, so that texts learn to do alone."
+        0.1, ge=0, lt=1, description="Share of items read without their id in a step, so that texts learn to do alone."
     )
     input_dropout: float = Field(0.1, ge=0, lt=1, description="Dropout of the clicked items' vectors.")
     dropout: float = Field(0.3, ge=0, lt=1, description="Dropout of the hidden layer.")

@@ -92,8 +92,8 @@ plt.show()
 # ## 2. Learn, and stop in time
 #
 # Four blocks of 3 x 3 convolution, normalisation, ReLU and pooling; mean and maximum of what is left; a dense layer,
-# the item's *vector* $v$; and a softmax over the genres, $p = \mathrm{softmax}(W v + b)$, trained by cross-entropy. A fifth of the
-# items whose genre is known is withheld to stop by.
+# the item's *vector* $v$; and a softmax over the genres, $p = \mathrm{softmax}(W v + b)$, trained by cross-entropy. A
+# fifth of the items whose genre is known is withheld to stop by.
 
 # %%
 fitted = fit_content(data, config, folder, console)

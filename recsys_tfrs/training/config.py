@@ -40,7 +40,7 @@ class TrainingConfig(Section):
         True,
         description="After the best epoch is known, train once more from the start on training and validation rows "
         "together for that many epochs, as the baselines are; auto: not where the validation rows are less than a "
-        "fiftieth of the training rows, as the last items of long histories are.",
+        "fiftieth of the training rows, as the last items of long histories are (ranking models: as true).",
     )
     checkpoint_seconds: float = Field(10.0, ge=0, description="Seconds between checkpoints, taken at epoch ends.")
     jit_compile: bool = Field(False, description="Compile the training step with XLA.")

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from record import Figures, commit, judged, machine, table, today
+from record import Figures, commit, judged, origin, table, today
 from rich.console import Console
 
 from recsys_tfrs import runtime
@@ -212,7 +212,7 @@ def verdicts(systems: Figures) -> list[list[str]]:
 def lines(figures: Figures, environment: Figures, note: str) -> list[str]:
     """The results as Markdown."""
     made = ["# Sessions with content: 3-D convolutions", ""]
-    made += [f"Measured {figures['date']} at {figures['commit']}: {machine(environment)}.", ""]
+    made += [origin(figures, environment), ""]
     made += [note, ""] if note else []
     systems = figures.get("accuracy", {})
     if systems:
@@ -269,23 +269,24 @@ def main() -> None:
     path = RESULTS.with_suffix(".json")
     figures: dict[str, Any] = json.loads(path.read_text("utf-8"))["figures"] if path.exists() else {}
 
-    def write() -> None:
+    def write(measured: str) -> None:
         environment = runtime.describe()
-        figures.update(date=today(), commit=commit(), dataset=options.dataset)
+        figures["dataset"] = options.dataset
+        figures["measured"] = {**figures.get("measured", {}), measured: f"{today()} at {commit()}"}
         written = {"figures": figures, "environment": environment}
         path.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
         RESULTS.with_suffix(".md").write_text("\n".join(lines(figures, environment, options.note)), encoding="utf-8")
 
     if options.only in (None, "speed"):
         figures["speed"] = speed(options.dataset, options.seconds)
-        write()
+        write("speed")
     for name in options.systems if options.only in (None, "accuracy") else []:
         print(f"{name} ...", flush=True)
         found = (of_network if name in SYSTEMS else of_baseline)(name, options.dataset)
         figures["accuracy"] = {
             key: value for key in names if (value := {**figures.get("accuracy", {}), name: found}.get(key)) is not None
         }
-        write()
+        write(name)
     print(RESULTS.with_suffix(".md").read_text("utf-8"))
 
 

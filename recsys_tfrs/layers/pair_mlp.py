@@ -73,7 +73,7 @@ class PairMLP(tf.keras.layers.Layer):
         return x[..., 0]
 
     # A loop in a graph of its own: step by step, outside of one, it takes much longer.
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def against(self, halves: tf.Tensor, landmarks: tf.Tensor) -> tf.Tensor:
         """``[n, num_landmarks]`` mean outputs of the networks, each of one side with each of a few of the other.
 

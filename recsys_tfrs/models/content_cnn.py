@@ -18,7 +18,6 @@ from typing import Any, Literal
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_recommenders as tfrs
 from numpy.typing import NDArray
 from pydantic import Field
 
@@ -27,6 +26,7 @@ from recsys_tfrs.errors import ConfigError
 from recsys_tfrs.features.content import Content, Decoder
 from recsys_tfrs.layers.dropout import hashed_keep_mask
 from recsys_tfrs.layers.spectrogram import LogMel
+from recsys_tfrs.models.traced import Model
 
 #: The family's own defaults of the ``training`` section.
 TRAINING: dict[str, Any] = {
@@ -65,7 +65,7 @@ class Config(Section):
     shift: bool = Field(True, description="Begin sounds at a random place in training, the end followed by the start.")
 
 
-class ContentCNN(tfrs.Model):
+class ContentCNN(Model):
     """Content of items -> log-odds, calibrated probabilities and vectors.
 
     Attributes:

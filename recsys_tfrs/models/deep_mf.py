@@ -30,6 +30,7 @@ from recsys_tfrs.layers.pair_mlp import PairMLP
 from recsys_tfrs.layers.pair_side import PairSide
 from recsys_tfrs.models.family import BatchesOf, FamilyConfig, ratings_differ
 from recsys_tfrs.models.retriever import Retriever
+from recsys_tfrs.models.traced import traced_once
 from recsys_tfrs.objectives.factorization import damped_biases, penalty_weights
 from recsys_tfrs.objectives.known_pairs import KnownPairs
 from recsys_tfrs.schema import ITEM_ID, USER_ID
@@ -305,7 +306,7 @@ class ExplicitDeepFactorization(DeepFactorization):
         predicted = self._mean + self._deviation * np.concatenate(chunks)
         return np.asarray(np.clip(predicted, *self._range), dtype=np.float32)
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.int32)] * 2)
+    @traced_once(*[tf.TensorSpec([None], tf.int32)] * 2)
     def _traced_outputs(self, users: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
         return self._pairs(users, items, None)[0]
 

@@ -28,6 +28,7 @@ from recsys_tfrs.layers.embedding import SummedFeatures
 from recsys_tfrs.layers.history import HistoryBag, ages
 from recsys_tfrs.models.family import BatchesOf, FamilyConfig
 from recsys_tfrs.models.retriever import Retriever
+from recsys_tfrs.models.traced import traced_once
 from recsys_tfrs.objectives.word2vec import NegativeSampling
 from recsys_tfrs.schema import ITEM_ID
 
@@ -262,8 +263,7 @@ class Item2Vec(Retriever):
         """
         return self._traced_query_vectors(history)
 
-    # One signature for every batch: traced once in the life of a model.
-    @tf.function(input_signature=[tf.RaggedTensorSpec([None, None], tf.int32, ragged_rank=1)])
+    @traced_once(tf.RaggedTensorSpec([None, None], tf.int32, ragged_rank=1))
     def _traced_query_vectors(self, history: tf.RaggedTensor) -> tf.Tensor:
         return self.encoded_query_vectors({}, history)
 

@@ -33,6 +33,7 @@ from recsys_tfrs.layers.factorization_machine import pairwise_interactions
 from recsys_tfrs.layers.field_embeddings import FieldEmbeddings, Fields
 from recsys_tfrs.layers.tower import Tower
 from recsys_tfrs.models.family import BatchesOf, FamilyConfig
+from recsys_tfrs.models.traced import Model
 from recsys_tfrs.objectives.prediction import PredictionLoss, Target
 
 Part = Literal["linear", "fm", "deep", "cross"]
@@ -132,7 +133,7 @@ class RankerConfig(FamilyConfig):
         return parts
 
 
-class Ranker(tfrs.Model):
+class Ranker(Model):
     """A sum of parts over shared field embeddings.
 
     Args:

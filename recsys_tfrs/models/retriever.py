@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import tensorflow as tf
-import tensorflow_recommenders as tfrs
 
 from recsys_tfrs.features.encoded import EncodedData
+from recsys_tfrs.models.traced import Model, untraced
 
 
-class Retriever(tfrs.Model):
+class Retriever(Model):
     """A query and a candidate meet in a dot product; subclasses bring the two towers and `compute_loss`.
 
     As it stands, a query is what the encoded columns of a user say. Families that ask with more, such as a history,
@@ -38,8 +38,9 @@ class Retriever(tfrs.Model):
 
     def create_weights(self) -> None:
         """Call each tower once, so that all weights exist and checkpoints restore at once."""
-        self.query_vectors(tf.constant([0]), tf.ragged.constant([[]], dtype=tf.int32, ragged_rank=1))
-        self.candidate_vectors()
+        with untraced():
+            self.query_vectors(tf.constant([0]), tf.ragged.constant([[]], dtype=tf.int32, ragged_rank=1))
+            self.candidate_vectors()
 
     def query_vectors(
         self,

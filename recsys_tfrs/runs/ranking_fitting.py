@@ -130,7 +130,8 @@ def calibrate(model: Ranker, examples: EncodedExamples) -> None:
         known = np.isfinite(labels)
         if target.kind == "binary" and len(np.unique(labels[known])) == 2:
             weights = None if examples.weights is None else examples.weights[known]
-            calibration[place] = fit_platt(totals[known, place], labels[known], weights)
+            groups = None if examples.groups is None else examples.groups[known]
+            calibration[place] = fit_platt(totals[known, place], labels[known], weights, groups)
         elif target.kind == "rating" and target.objective != "pointwise" and known.any():
             weights = None if examples.weights is None else np.sqrt(examples.weights[known])
             standard = (labels[known] - target.mean) / target.deviation

@@ -44,3 +44,36 @@ def test_labels_told_apart_without_error_leave_it_finite() -> None:
     factor, shift = fit_platt(np.array([-5.0, -4.0, 4.0, 5.0] * 10), np.array([0, 0, 1, 1] * 10))
     assert np.isfinite([factor, shift]).all()
     assert factor > 0
+
+
+class TestRowsOfUsers:
+    """The level of few users is not taken for that of all."""
+
+    @staticmethod
+    def rows(users: int, rows_each: int, shift: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Log-odds of a model that is right on average; every user has a level of his own around the shift."""
+        rng = np.random.default_rng(7)
+        user = np.repeat(np.arange(users), rows_each)
+        log_odds = rng.normal(0, 1, len(user))
+        levels = shift + rng.normal(0, 1, users)[user]
+        return log_odds, (rng.random(len(user)) < 1 / (1 + np.exp(-(log_odds + levels)))).astype(np.float32), user
+
+    def test_a_shift_within_its_error_between_users_is_left_out(self) -> None:
+        x, y, user = self.rows(users=20, rows_each=500, shift=0.0)
+        _, plain = fit_platt(x, y)
+        _, careful = fit_platt(x, y, groups=user)
+        assert abs(plain) > 0.1  # the very level of these twenty
+        assert abs(careful) < 0.02
+
+    def test_a_shift_that_stands_out_is_kept(self) -> None:
+        x, y, user = self.rows(users=2_000, rows_each=5, shift=-1.0)
+        plain, careful = fit_platt(x, y), fit_platt(x, y, groups=user)
+        np.testing.assert_allclose(careful, plain, atol=0.02)
+        assert careful[1] < -0.6
+
+    def test_a_factor_is_judged_at_the_middle_of_the_rows(self) -> None:
+        x, y = drawn(0.5, -1.0)
+        np.testing.assert_allclose(fit_platt(x, y, groups=np.arange(len(x))), fit_platt(x, y), atol=0.01)
+        # Far from 0, factor and shift are nearly one: what is said at the middle must not change.
+        far = fit_platt(x + 10, y, groups=np.arange(len(x)))
+        np.testing.assert_allclose(far[0] * 10 + far[1], -1.0, atol=0.05)

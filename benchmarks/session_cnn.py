@@ -4,7 +4,8 @@
 
 Every system is trained on the same split in this process, with the settings of configs/session-cnn/simulated-shop.toml
 where it is of that family, and ranks the whole catalogue, items included that occur in no training row. Results go to
-benchmarks/results/session_cnn.md and .json; a system or a part that is not run keeps its line.
+benchmarks/results/session_cnn.md and .json; a system or a part that is not run keeps its line, and what session-cnn is
+compared with is what has been measured after it in the same process.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import os
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from record import Figures, commit, judged, origin, table, today
@@ -24,10 +25,10 @@ from rich.console import Console
 from recsys_tfrs import runtime
 from recsys_tfrs.baselines.tuning import tuned_baselines
 from recsys_tfrs.config import build, read_toml
-from recsys_tfrs.evaluation.intervals import confidence_intervals
-from recsys_tfrs.evaluation.metrics import hit, user_sums
+from recsys_tfrs.evaluation.intervals import confidence_intervals, paired_differences
+from recsys_tfrs.evaluation.metrics import UserSums, hit, user_sums
 from recsys_tfrs.evaluation.ranking import Scorer, rank
-from recsys_tfrs.runs.carts import cart_scorer, measure_carts
+from recsys_tfrs.runs.carts import cart_scorer, measure_carts, rank_carts
 from recsys_tfrs.runs.config import family_config
 from recsys_tfrs.runs.fitting import fit_run
 from recsys_tfrs.runs.prepared import Prepared, prepare
@@ -59,7 +60,14 @@ def prepared_for(family: str, settings: Figures, dataset: str) -> Prepared:
     return prepare(build(family_config(family), layers))
 
 
-def measured(prepared: Prepared, scorer: Scorer, carts: Scorer) -> Figures:
+class Measured(NamedTuple):
+    """A system's figures, and what its cases add to them, by task, to be compared case by case."""
+
+    figures: Figures
+    sums: dict[str, UserSums]
+
+
+def measured(prepared: Prepared, scorer: Scorer, carts: Scorer) -> Measured:
     """Next click over the whole catalogue, of all and of cold targets, and what is carted."""
     data, split = prepared.interactions, prepared.split
     users, items = data.users[split.test], data.items[split.test]
@@ -76,6 +84,9 @@ def measured(prepared: Prepared, scorer: Scorer, carts: Scorer) -> Figures:
         for name, metric in _METRICS.items()
     }
     cart = measure_carts(prepared, {"it": carts})["it"]
+    ranked_carts = rank_carts(prepared, carts)
+    if ranked_carts is None:
+        raise SystemExit("Nothing is known of carts.")
     found["add-to-cart recall@10"] = {"mean": cart["recall@10"], "low": cart["low"], "high": cart["high"]}
     found["cold recall@20"] = {
         "mean": float(of_cold.mean()),
@@ -89,10 +100,18 @@ def measured(prepared: Prepared, scorer: Scorer, carts: Scorer) -> Figures:
         "num_cold": int(cold.sum()),
         "num_cart_cases": int(cart["num_cases"]),
     }
-    return found
+    return Measured(found, {"next click": sums, "carts": user_sums(ranked_carts)})
 
 
-def of_network(name: str, dataset: str) -> Figures:
+def differences(own: Measured, other: Measured) -> Figures:
+    """What the first has more than the second, case by case, with its 95% bootstrap interval."""
+    clicks = paired_differences(own.sums["next click"], other.sums["next click"])
+    carts = paired_differences(own.sums["carts"], other.sums["carts"])
+    found = {name: clicks[metric] for name, metric in _METRICS.items()} | {"add-to-cart recall@10": carts["recall@10"]}
+    return {name: {"mean": one.difference, "low": one.low, "high": one.high} for name, one in found.items()}
+
+
+def of_network(name: str, dataset: str) -> Measured:
     """Train a network as the command line does, and measure it."""
     family, settings = SYSTEMS[name]
     prepared = prepared_for(family, settings, dataset)
@@ -101,10 +120,11 @@ def of_network(name: str, dataset: str) -> Figures:
     scorer = fitted.prepared.scorer(fitted.model, prepared.known, prepared.split.test)
     found = measured(prepared_for("session-cnn", {}, dataset), scorer, cart_scorer(prepared, fitted.model))
     epochs = fitted.final.epoch if fitted.final is not fitted.selection else fitted.selection.best_epoch
-    return found | {"family": family, "settings": settings, "seconds": fitted.seconds, "epochs": epochs}
+    found.figures.update(family=family, settings=settings, seconds=fitted.seconds, epochs=epochs)
+    return found
 
 
-def of_baseline(name: str, dataset: str) -> Figures:
+def of_baseline(name: str, dataset: str) -> Measured:
     """Tune a baseline on validation, refit it, and measure it."""
     prepared = prepared_for("session-cnn", {}, dataset)
     tuned = tuned_baselines(
@@ -113,7 +133,8 @@ def of_baseline(name: str, dataset: str) -> Figures:
     if tuned.scorer is None:
         raise SystemExit(f"{name} was not run: {tuned.skipped}")
     found = measured(prepared, tuned.scorer, tuned.scorer)
-    return found | {"settings": tuned.config, "seconds": tuned.seconds}
+    found.figures.update(settings=tuned.config, seconds=tuned.seconds)
+    return found
 
 
 def matrix_rate() -> float:
@@ -185,27 +206,20 @@ def _cell(figures: Figures) -> str:
     return f"{figures['mean']:.4f} ({figures['low']:.4f} to {figures['high']:.4f})"
 
 
-def verdicts(systems: Figures) -> list[list[str]]:
-    """The bars, as far as the systems they speak of have been run."""
-    own = systems.get("session-cnn")
+def verdicts(figures: Figures) -> list[list[str]]:
+    """The bars, as far as session-cnn was measured beside the systems they speak of."""
     rows = []
-    if own is None:
-        return rows
-    for metric in ("recall@20", "mrr@20", "add-to-cart recall@10"):
-        for other in ("GRU, no content", "gru family, no content", *BASELINES):
-            if other in systems:
-                bar = systems[other][metric]
-                reached = judged(own[metric]["low"], bar["high"])
-                rows.append([f"{metric} above {other}, intervals apart", _cell(own[metric]), _cell(bar), reached])
-    if "GRU, same content" in systems:
-        metric, bar = "add-to-cart recall@10", systems["GRU, same content"]["add-to-cart recall@10"]
-        verdict = "reached" if own[metric]["mean"] >= bar["mean"] else "MISSED"
-        if verdict == "MISSED" and own[metric]["high"] >= bar["low"]:
-            verdict = "lower, intervals overlap"
-        rows.append([f"{metric} not below GRU, same content", _cell(own[metric]), _cell(bar), verdict])
-    bar = 10 * own["chance"]
-    cold = own["cold recall@20"]
-    rows.append(["targets not in training, recall@20", _cell(cold), f"{bar:.3f}", judged(cold["low"], bar)])
+    for other, found in figures.get("differences", {}).items():
+        for metric, one in found.items():
+            if other == "GRU, same content":
+                level = "reached" if one["mean"] >= 0 else "lower, level" if one["high"] >= 0 else "MISSED"
+                if metric.startswith("add-to-cart"):
+                    rows.append([f"{metric} not below {other}", _cell(one), level])
+            else:
+                rows.append([f"{metric} above {other}", _cell(one), judged(one["low"], 0.0)])
+    if own := figures["accuracy"].get("session-cnn"):
+        bar, cold = 10 * own["chance"], own["cold recall@20"]
+        rows.append([f"targets not in training, recall@20 above {bar:.2f}", _cell(cold), judged(cold["low"], bar)])
     return rows
 
 
@@ -229,7 +243,13 @@ def lines(figures: Figures, environment: Figures, note: str) -> list[str]:
             for name, found in systems.items()
         ]
         made += [*table(["", *metrics, "seconds"], rows), ""]
-        made += [*table(["bar", "session-cnn", "against", ""], verdicts(systems)), ""]
+        made += [
+            "What session-cnn has more than the others, case by case, with its interval; *above* is reached where the "
+            "interval lies above 0:",
+            "",
+            *table(["bar", "session-cnn less it", ""], verdicts(figures)),
+            "",
+        ]
     if "speed" in figures:
         found = figures["speed"]
         total = sum(found["operations"].values())
@@ -280,12 +300,16 @@ def main() -> None:
     if options.only in (None, "speed"):
         figures["speed"] = speed(options.dataset, options.seconds)
         write("speed")
+    own: Measured | None = None
     for name in options.systems if options.only in (None, "accuracy") else []:
         print(f"{name} ...", flush=True)
         found = (of_network if name in SYSTEMS else of_baseline)(name, options.dataset)
-        figures["accuracy"] = {
-            key: value for key in names if (value := {**figures.get("accuracy", {}), name: found}.get(key)) is not None
-        }
+        accuracy = {**figures.get("accuracy", {}), name: found.figures}
+        figures["accuracy"] = {key: accuracy[key] for key in names if key in accuracy}
+        if name == "session-cnn":
+            own, figures["differences"] = found, {}
+        elif own is not None:
+            figures["differences"][name] = differences(own, found)
         write(name)
     print(RESULTS.with_suffix(".md").read_text("utf-8"))
 

@@ -19,7 +19,7 @@ run_options = $(call option,--config,$(CONFIG)) $(call option,--out,$(OUT))
 python = "$(VENV)/bin/python"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train-retrieval train-mf train-deep-mf train-softmax train-sequential train-item2vec train-session-cnn train-content-cnn train-ranking compare export export-cascade serve serve-check test test-slow lint format types docs notebooks check bench bench-retrieval bench-folding bench-sampled bench-sequential bench-ranking bench-session-cnn bench-content-cnn bench-serving bench-cascade doctor lock clean
+.PHONY: help setup train-retrieval train-mf train-deep-mf train-softmax train-sequential train-item2vec train-session-cnn train-content-cnn train-ranking compare export export-cascade serve serve-check test test-slow lint format types docs notebooks check bench bench-families bench-retrieval bench-folding bench-sampled bench-sequential bench-ranking bench-session-cnn bench-content-cnn bench-serving bench-cascade doctor lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -108,10 +108,13 @@ notebooks: setup ## Execute every notebook with small parameters
 
 check: lint types docs test notebooks ## Lint, types, docs, tests and notebooks: what has to pass before a commit
 
-bench: bench-retrieval bench-folding bench-sampled bench-sequential bench-ranking bench-session-cnn bench-content-cnn bench-cascade bench-serving ## Measure everything, hours: all pages of benchmarks/results/ (DATA_DIR)
+bench: bench-families bench-retrieval bench-folding bench-sampled bench-sequential bench-ranking bench-session-cnn bench-content-cnn bench-cascade bench-serving ## Measure everything, hours: all pages of benchmarks/results/ (DATA_DIR)
 
 bench-retrieval: setup ## Measure the retrieval figures and speeds that docs and README quote
 	@$(python) benchmarks/retrieval.py $(call option,--data-dir,$(DATA_DIR)) $(ARGS)
+
+bench-families: setup ## Measure every family and baseline on each data set, one table each (DATA_DIR; ARGS="--movietweetings FOLDER")
+	@$(python) benchmarks/families.py $(call option,--data-dir,$(DATA_DIR)) $(ARGS)
 
 bench-folding: setup ## Measure folding and accuracy of the softmax DNN under different negatives (DATA_DIR)
 	@$(python) benchmarks/folding.py $(call option,--data-dir,$(DATA_DIR)) $(ARGS)

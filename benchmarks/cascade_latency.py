@@ -54,7 +54,7 @@ def measure(items: int, candidates: int, requests: int) -> Figures:
     histories = build_histories(interactions, np.arange(len(interactions)))
     retrieval = two_tower.build(two_tower.Config(dim=DIM), FeaturesConfig(), interactions, histories, 0)
     data = encode(FeaturesConfig(), interactions, histories)
-    layer = ExamplePreprocessor(pair_encoders(data, 50))
+    layer = ExamplePreprocessor(pair_encoders(data, 50, recent=3))
     ranker = deepfm.build(deepfm.Config(), layer, [Target("click", "binary", 0.2)], 0)
     vectors = retrieval.candidate_vectors().numpy()
     inputs = PairInputs(interactions, data, layer, histories)

@@ -18,6 +18,9 @@ TIMESTAMP = "timestamp"
 #: Items of a user, oldest first, as a field of an example.
 HISTORY = "history"
 
+#: The newest of them, as a field of its own.
+RECENT = "recent"
+
 #: MovieLens, after TensorFlow Datasets.
 RAW_USER_AGE = "raw_user_age"
 USER_GENDER = "user_gender"

@@ -17,7 +17,7 @@ from recsys_tfrs.data.pairs import PairRows
 from recsys_tfrs.features.encoded import EncodedData
 from recsys_tfrs.features.encoders import Encoder, IdEncoder
 from recsys_tfrs.features.fields import IDS, VALUES, EncodedExamples, ExamplePreprocessor
-from recsys_tfrs.schema import HISTORY, ITEM_ID
+from recsys_tfrs.schema import HISTORY, ITEM_ID, RECENT
 
 
 class HistoryEncoder(Encoder):
@@ -26,12 +26,13 @@ class HistoryEncoder(Encoder):
     Args:
       items: looks up item ids.
       width: most items that are read.
+      name: of the field.
     """
 
     raw_rank = 2
 
-    def __init__(self, items: IdEncoder, width: int) -> None:
-        super().__init__(name=HISTORY)
+    def __init__(self, items: IdEncoder, width: int, name: str = HISTORY) -> None:
+        super().__init__(name=name)
         self._items = items
         self.vocabulary_size, self.width = items.vocabulary_size, width
 
@@ -45,16 +46,29 @@ class HistoryEncoder(Encoder):
         return tf.ensure_shape(ids, [None, self.width])
 
 
-def pair_encoders(data: EncodedData, width: int) -> dict[str, Encoder]:
-    """Encoder by field: columns of users, items and context, and the history, where `width` is not 0.
+def pair_encoders(data: EncodedData, history: int, recent: int = 0) -> dict[str, Encoder]:
+    """Encoder by field: columns of users, items and context, and histories.
 
     A name that two of them have gets in front of it whose it is, ``user_``, ``item_`` or ``context_``.
+
+    Args:
+      data: encoded columns of all users, items and rows.
+      history: newest items of a history that are a field; 0: none is.
+      recent: newest items that are a second field, with vectors of its own: what was just done tells more about what
+        comes next than the rest; 0: none is.
     """
     encoders = {field: encoder for _, field, _, encoder in pair_fields(data)}
     id_encoder = data.items.encoders[ITEM_ID]
-    if width and isinstance(id_encoder, IdEncoder):
-        encoders[HISTORY] = HistoryEncoder(id_encoder, width)
+    for name, width in ((HISTORY, history), (RECENT, recent)):
+        if width and isinstance(id_encoder, IdEncoder):
+            encoders[name] = HistoryEncoder(id_encoder, width, name)
     return encoders
+
+
+def history_widths(layer: ExamplePreprocessor) -> dict[str, int]:
+    """Most items that are read, by field, of the fields made of a history."""
+    encoders = layer.encoders.items()
+    return {name: encoder.width for name, encoder in encoders if isinstance(encoder, HistoryEncoder)}
 
 
 def encode_pairs(
@@ -81,8 +95,9 @@ def encode_pairs(
     if layout.dense:
         wide = [columns[name].reshape(len(pairs.users), -1) for name in layout.dense]
         made[VALUES] = np.concatenate(wide, axis=1).astype(np.float32)
+    widths = history_widths(layer)
     for name in layout.several:
-        made[name] = columns[name] if name != HISTORY else _histories(data, layer, pairs, known, in_order)
+        made[name] = _histories(data, widths[name], pairs, known, in_order) if name in widths else columns[name]
     return EncodedExamples(made, pairs.targets, pairs.weights, pairs.users)
 
 
@@ -101,11 +116,8 @@ def pair_fields(data: EncodedData) -> list[tuple[str, str, str, Encoder]]:
     ]
 
 
-def _histories(
-    data: EncodedData, layer: ExamplePreprocessor, pairs: PairRows, known: Histories, in_order: bool
-) -> NDArray[np.int32]:
+def _histories(data: EncodedData, width: int, pairs: PairRows, known: Histories, in_order: bool) -> NDArray[np.int32]:
     """``[num_rows, width]`` newest items of the users, each row's own left out, as ids of the items' vocabulary."""
-    width = layer.encoders[HISTORY].width
     vocabulary = data.item_table[ITEM_ID].numpy()[known.items].astype(np.int32)
     start, end = known.offsets[pairs.users], known.offsets[pairs.users + 1]
     place_of = np.full(int(max(known.rows.max(initial=-1), pairs.rows.max(initial=-1))) + 1, -1, np.int64)

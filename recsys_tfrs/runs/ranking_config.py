@@ -40,6 +40,11 @@ class RankingFeaturesConfig(FeaturesConfig):
     history: int = Field(
         50, ge=0, description="Newest items of a user's history that are a field of interactions; 0: none is."
     )
+    recent: int = Field(
+        3,
+        ge=0,
+        description="Newest items that are a field of their own beside it, where clicks are predicted; 0: none is.",
+    )
 
 
 class RankingEvaluationConfig(Section):

@@ -91,7 +91,8 @@ class PairData:
         config = self._config
         known = build_histories(self.interactions, train)
         data = encode(config.features, self.interactions, known)
-        layer = ExamplePreprocessor(pair_encoders(data, config.features.history))
+        recent = config.features.recent if self.target_names == ["click"] else 0
+        layer = ExamplePreprocessor(pair_encoders(data, config.features.history, recent))
         # Whether what is asked for comes after all that is known, as in life.
         in_order = self.parts.name in (SplitMethod.TEMPORAL.value, SplitMethod.LEAVE_LAST_OUT.value)
         fitted, asked = self._pairs(train, known, 0), self._pairs(measured, known, 1)

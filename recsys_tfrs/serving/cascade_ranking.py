@@ -12,7 +12,6 @@ import tensorflow as tf
 
 from recsys_tfrs.layers.field_embeddings import Fields
 from recsys_tfrs.models.ranker import Ranker
-from recsys_tfrs.schema import HISTORY
 from recsys_tfrs.serving.entities import CPU
 from recsys_tfrs.serving.inputs import Tensors
 from recsys_tfrs.serving.ranking_inputs import PairInputs
@@ -78,7 +77,7 @@ class CandidateRanker:
         }
         made = {field: sides[side][column] for side, field, column in inputs.places if side in sides}
         if inputs.reads_history:
-            made[HISTORY] = inputs.newest(history)
+            made |= {name: inputs.newest(history, width) for name, width in inputs.histories.items()}
         return self._embedded(self._own, made)
 
     def rank(
@@ -118,12 +117,14 @@ class CandidateRanker:
 
     def _each_with_own_history(self, shared: tf.Tensor, history: tf.Tensor, ids: tf.Tensor) -> tf.Tensor:
         batch, count = tf.unstack(tf.shape(ids))
-        place = self._own.index(HISTORY)
         each = tf.repeat(history, count, axis=0)
-        newest = self._inputs.newest(each, tf.reshape(ids, [-1]))
-        embedded = self._model.embeddings.of_field(HISTORY, newest)
-        embedded = tf.reshape(embedded, tf.stack([batch, count, 1, embedded.shape[-1]]))
-        return tf.concat([shared[:, :, :place], embedded, shared[:, :, place + 1 :]], axis=2)
+        for name, width in self._inputs.histories.items():
+            place = self._own.index(name)
+            newest = self._inputs.newest(each, width, tf.reshape(ids, [-1]))
+            embedded = self._model.embeddings.of_field(name, newest)
+            embedded = tf.reshape(embedded, tf.stack([batch, count, 1, embedded.shape[-1]]))
+            shared = tf.concat([shared[:, :, :place], embedded, shared[:, :, place + 1 :]], axis=2)
+        return shared
 
     def _embedded(self, names: list[str], encoded: Tensors) -> tf.Tensor:
         """``[rows, num_names, dim + 1]``, first-order weights last."""

@@ -13,7 +13,7 @@ from recsys_tfrs.data.histories import Histories
 from recsys_tfrs.data.interactions import Interactions
 from recsys_tfrs.features.encoded import EncodedData
 from recsys_tfrs.features.fields import ExamplePreprocessor
-from recsys_tfrs.features.pair_examples import pair_fields
+from recsys_tfrs.features.pair_examples import history_widths, pair_fields
 from recsys_tfrs.schema import HISTORY, ITEM_ID, UNKNOWN, USER_ID
 from recsys_tfrs.serving.entities import CPU, Context, Entities, StoredHistories, is_given
 from recsys_tfrs.serving.inputs import Input, Tensors
@@ -86,7 +86,8 @@ class PairInputs:
       users, items: what is known of them.
       context: what a request may tell of the moment of asking.
       places: side (``user``, ``item``, ``context``), field and column of all that is read but the history.
-      reads_history: whether the model reads it.
+      histories: most items that are read, by field, of the fields made of a history.
+      reads_history: whether there is one.
       told: side and column by name of the input, of those that may be told.
     """
 
@@ -106,7 +107,8 @@ class PairInputs:
         self.items = Entities(interactions.item_ids, dict(interactions.item_features), data.items)
         self.context = Context(data.context)
         self._histories = StoredHistories(histories, store_histories)
-        self.reads_history = HISTORY in layer.encoders
+        self.histories = history_widths(layer)
+        self.reads_history = bool(self.histories)
         self.places = [(side, field, column) for side, field, column, _ in pair_fields(data)]
         raw = {"user": self.users.inputs, "item": self.items.inputs, "context": self.context.inputs}
         told = {field: (side, column, raw[side][column]) for side, field, column in self.places if column in raw[side]}
@@ -128,7 +130,8 @@ class PairInputs:
         sides["context"] = self.moment(tf.shape(users)[0], raw)
         made = {field: sides[side][column] for side, field, column in self.places}
         if self.reads_history:
-            made[HISTORY] = self.newest(self.history(users, raw), items)
+            history = self.history(users, raw)
+            made |= {name: self.newest(history, width, items) for name, width in self.histories.items()}
         return made
 
     def user_columns(self, users: tf.Tensor, raw: Tensors) -> Tensors:
@@ -156,14 +159,14 @@ class PairInputs:
             told = self.items.ids.position(raw[HISTORY])
             return tf.concat([tf.where(is_given(raw[HISTORY])[:, None], UNKNOWN, stored), told], axis=1)
 
-    def newest(self, history: tf.Tensor, items: tf.Tensor | None = None) -> tf.Tensor:
+    def newest(self, history: tf.Tensor, width: int, items: tf.Tensor | None = None) -> tf.Tensor:
         """``[batch, width]`` vocabulary ids of the newest items of a history, newest first, padded with 0.
 
         Args:
           history: ``[batch, any]`` internal item ids, oldest first, 0 anywhere for none.
+          width: how many at most.
           items: ``[batch]`` internal ids of items to leave out; None: nothing is left out.
         """
-        width = self.layer.encoders[HISTORY].width
         with tf.device(CPU):
             ids = tf.pad(tf.reverse(history, axis=[1]), [[0, 0], [0, width]])
             there = ids != UNKNOWN if items is None else (ids != UNKNOWN) & (ids != items[:, None])

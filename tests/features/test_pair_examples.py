@@ -13,7 +13,7 @@ from recsys_tfrs.features.config import FeaturesConfig
 from recsys_tfrs.features.encoded import encode
 from recsys_tfrs.features.fields import IDS, ExamplePreprocessor
 from recsys_tfrs.features.pair_examples import HistoryEncoder, encode_pairs, pair_encoders
-from recsys_tfrs.schema import HISTORY, ITEM_ID, MOVIE_GENRES, USER_GENDER, USER_ID
+from recsys_tfrs.schema import HISTORY, ITEM_ID, MOVIE_GENRES, RECENT, USER_GENDER, USER_ID
 
 USERS = np.array([1, 1, 1, 1, 2, 2])
 ITEMS = np.array([3, 1, 4, 2, 4, 1])
@@ -58,6 +58,15 @@ class TestHistories:
 
     def test_nothing_is_known_of_a_stranger(self) -> None:
         assert histories_of(pairs([0], [1], [-1]), in_order=False) == [[]]
+
+
+def test_the_newest_items_can_be_a_field_of_their_own() -> None:
+    data = interactions_of(USERS, ITEMS, 2, 4, timestamps=np.arange(6))
+    encoded = encode(FeaturesConfig(min_frequency=1), data, all_rows(data))
+    layer = ExamplePreprocessor(pair_encoders(encoded, 3, recent=1))
+    made = encode_pairs(encoded, layer, pairs([1, 2], [4, 1], [2, 5]), all_rows(data), in_order=True)
+    assert made.columns[HISTORY].tolist() == [[1, 3, 0], [4, 0, 0]]
+    assert made.columns[RECENT].tolist() == [[1], [4]]
 
 
 def test_the_encoder_reads_the_newest_items() -> None:

@@ -64,7 +64,7 @@ def ranked(tmp_path_factory: pytest.TempPathFactory) -> Ranked:
     histories = build_histories(interactions, np.arange(len(TRAIN)))
     features = FeaturesConfig(min_frequency=1, context_columns=[column.name for column in CONTEXT])
     data = encode(features, interactions, histories)
-    layer = ExamplePreprocessor(pair_encoders(data, 3))
+    layer = ExamplePreprocessor(pair_encoders(data, 3, recent=1))
     targets = [Target("like", "binary", 0.4), Target("rating", "rating", 3.2, 1.1, 1.0, 5.0)]
     model = build(Config(dim=4, hidden=[6]), layer, targets, seed=3)
     rng = np.random.default_rng(1)

@@ -53,6 +53,9 @@ class ModelContract:
       least_loss: what is left of the loss of users with two items each, known by heart. A softmax cannot tell which
         of the two comes next, and keeps log 2.
       describes_items: whether an item without training rows is placed by its columns.
+      learning_rate: step size of Adam.
+      leak_split, leak_training: of the leak detector: the split, and how its models are trained; `capable` ones that
+        know the test rows by heart after that are found out.
     """
 
     family: ClassVar[str]
@@ -63,6 +66,9 @@ class ModelContract:
     remember: ClassVar[Way] = {}
     least_loss: ClassVar[float] = math.log(2)
     describes_items: ClassVar[bool] = True
+    learning_rate: ClassVar[float] = 0.03
+    leak_split: ClassVar[str] = "random"
+    leak_training: ClassVar[dict[str, Any]] = {"epochs": 20, "batch_size": 1_000}
 
     # How a model of the family is made, trained and asked.
 
@@ -77,12 +83,13 @@ class ModelContract:
         *,
         features: FeaturesConfig | None = None,
         seed: int = 1,
+        learning_rate: float | None = None,
     ) -> tf.keras.Model:
         """An untrained, compiled model."""
         histories = histories or all_rows(interactions)
         features = features or FeaturesConfig(min_frequency=1)
         model = family_module(self.family).build(self.config(way), features, interactions, histories, seed)
-        model.compile(optimizer=tf.keras.optimizers.Adam(0.03))
+        model.compile(optimizer=tf.keras.optimizers.Adam(learning_rate or self.learning_rate))
         return model
 
     def trained(
@@ -94,8 +101,9 @@ class ModelContract:
         epochs: int,
         batch_size: int = 10_000,
         seed: int = 1,
+        learning_rate: float | None = None,
     ) -> tf.keras.Model:
-        model = self.made(interactions, histories, way, seed=seed)
+        model = self.made(interactions, histories, way, seed=seed, learning_rate=learning_rate)
         batches = self.batches(histories, batch_size, seed)
         model.optimizer.build(model.trainable_variables)
         model.fit(batches.dataset(), steps_per_epoch=batches.steps_per_epoch, epochs=epochs, verbose=0)
@@ -197,13 +205,13 @@ class ModelContract:
         The same model, trained on the test rows as well, has to be found out, or the detector proves nothing.
         """
         data = load_simulated("simulated-tiny-unlearnable")
-        split = make_split(data, "random")
+        split = make_split(data, self.leak_split)
         histories = build_histories(data, split.train)
         bound = popularity_bound(data, split, k=10)
         error = math.sqrt(bound * (1 - bound) / len(split.test))
         hits = []
         for known in (histories, all_rows(data)):
-            model = self.trained(data, known, self.capable, epochs=20, batch_size=1_000)
+            model = self.trained(data, known, self.capable, **self.leak_training)
             ranking = self.ranked(model, histories, data.users[split.test], data.items[split.test])
             hits.append(accuracy(ranking)["hit@10"])
         chance = float(np.minimum(10 / ranking.num_candidates, 1).mean())

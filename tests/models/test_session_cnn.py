@@ -5,22 +5,20 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from contracts.model_contract import ModelContract, Way
-from contracts.tiny_data import all_rows, checkerboard, interactions_of
+from contracts.model_contract import Way
+from contracts.sequence_contract import SequenceContract
+from contracts.tiny_data import all_rows, interactions_of
 
 from recsys_tfrs.data.carts import carted_rows, next_carted
 from recsys_tfrs.data.histories import Histories, build_histories
 from recsys_tfrs.data.interactions import FeatureColumn, Interactions
 from recsys_tfrs.data.sessions import split_interactions
-from recsys_tfrs.data.simulated import load_simulated, popularity_bound
 from recsys_tfrs.data.simulated_shop import shop_config, simulate_shop
-from recsys_tfrs.data.splits import make_split
-from recsys_tfrs.evaluation.metrics import accuracy
 from recsys_tfrs.evaluation.ranking import rank
 from recsys_tfrs.features.config import FeaturesConfig
 from recsys_tfrs.index.chooser import build_index
@@ -48,7 +46,7 @@ TINY: Way = {
 }
 
 
-class TestContract(ModelContract):
+class TestContract(SequenceContract):
     family: ClassVar[str] = "session-cnn"
     small: ClassVar[Way] = TINY
     ways: ClassVar[list[Way]] = [
@@ -57,70 +55,15 @@ class TestContract(ModelContract):
     ]
     everything: ClassVar[Way] = {"dropout": 0.2, "input_dropout": 0.2, "id_dropout": 0.2, "empty_rate": 0.2}
     capable: ClassVar[Way] = {"dim": 64, "units": 512, "temperature": 0.2, "empty_rate": 0.0}
-    #: Settings under which it cannot learn sequences by heart.
     general: ClassVar[Way] = {"dim": 8, "units": 4, "temperature": 0.3, "dropout": 0.3, "input_dropout": 0.3}
     remember: ClassVar[Way] = {"empty_rate": 0.0}
 
-    #: Step size; rectified layers that are to learn much by heart want a small one.
-    learning_rate = 0.03
-
-    def made(
-        self,
-        interactions: Interactions,
-        histories: Histories | None = None,
-        way: Way | None = None,
-        *,
-        features: FeaturesConfig | None = None,
-        seed: int = 1,
-    ) -> tf.keras.Model:
-        """As the contract's, with the step size of the test."""
-        model = super().made(interactions, histories, way, features=features, seed=seed)
-        model.optimizer.learning_rate.assign(self.learning_rate)
-        return model
+    #: Rectified layers that are to learn much by heart want small steps.
+    leak_training: ClassVar[dict[str, Any]] = {"epochs": 10, "batch_size": 500, "learning_rate": 0.003}
 
     def batches(self, histories: Histories, batch_size: int, seed: int = 1) -> ClickBatches:
         """Windows of more clicks than most models here read, which take the newest."""
         return click_batches(histories, batch_size=batch_size, size=8, seed=seed)
-
-    def test_overfits_eight_rows(self) -> None:
-        """Four users, two items of their own each: who has done the first does the second."""
-        data = interactions_of(np.repeat([1, 2, 3, 4], 2), np.arange(1, 9), 4, 8)
-        histories = all_rows(data)
-        model = self.trained(data, histories, self.remember, epochs=60)
-        loss = float(model.compute_loss(next(iter(self.batches(histories, 8).dataset()))))
-        assert 0 <= loss < 0.05
-        scores = model.query_vectors(tf.zeros([4], tf.int32), ragged([1], [3], [5], [7])) @ tf.transpose(
-            model.candidate_vectors()
-        )
-        assert scores.numpy()[:, 1:].argmax(axis=1).tolist() == [1, 3, 5, 7]
-
-    def test_learns_the_checkerboard(self, way: Way) -> None:
-        """In random order, as nothing comes after what always comes last."""
-        board, withheld = checkerboard(20)
-        times = 10**9 + np.random.default_rng(1).permutation(len(board))
-        histories = all_rows(replace(board, timestamps=times.astype(np.int64)))
-        model = self.trained(board, histories, {**way, **self.general}, epochs=40, batch_size=100)
-        ranking = self.ranked(model, histories, np.arange(1, 21, dtype=np.int32), withheld)
-        assert ranking.num_candidates.tolist() == [11] * 20
-        assert ranking.greater.tolist() == [0] * 20
-
-    def test_finds_nothing_where_there_is_nothing_to_find(self) -> None:
-        """As the contract's, of the last items, which are what a model that has seen them knows by heart."""
-        data = load_simulated("simulated-tiny-unlearnable")
-        split = make_split(data, "leave-last-out")
-        histories = build_histories(data, split.train)
-        bound = popularity_bound(data, split, k=10)
-        error = math.sqrt(bound * (1 - bound) / len(split.test))
-        hits = []
-        self.learning_rate = 0.003
-        for known in (histories, all_rows(data)):
-            model = self.trained(data, known, self.capable, epochs=10, batch_size=500)
-            ranking = self.ranked(model, histories, data.users[split.test], data.items[split.test])
-            hits.append(accuracy(ranking)["hit@10"])
-        chance = float(np.minimum(10 / ranking.num_candidates, 1).mean())
-        honest, leaking = hits
-        assert chance - 3 * error < honest < bound + 3 * error
-        assert leaking > bound + 3 * error
 
 
 def ragged(*rows: list[int]) -> tf.RaggedTensor:

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Write requirements/pyXYZ.txt, one lock per Python, from the ranges in setup.cfg, and requirements/docs.txt from
-# docs.in. Called by `make lock`.
+# Write requirements/pyXYZ.txt, one lock per Python, from the ranges in setup.cfg, and requirements/docs.txt and
+# mutation.txt from docs.in and mutation.in. Called by `make lock`.
 #
 # Versions already locked stay unless setup.cfg rules them out; `make lock ARGS=--upgrade` moves everything,
 # `make lock ARGS="--upgrade-package rich"` one package.
@@ -27,7 +27,9 @@ for version in 3.10 3.11 3.12 3.13; do
   echo "$lock: $(grep -c '^[A-Za-z0-9]' "$lock") packages"
 done
 
-lock=requirements/docs.txt
-"$uv" pip compile requirements/docs.in --universal --python-version 3.10 \
-  --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --quiet -o "$lock" "$@"
-echo "$lock: $(grep -c '^[A-Za-z0-9]' "$lock") packages"
+for name in docs mutation; do
+  lock=requirements/$name.txt
+  "$uv" pip compile "requirements/$name.in" --universal --python-version 3.10 \
+    --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --quiet -o "$lock" "$@"
+  echo "$lock: $(grep -c '^[A-Za-z0-9]' "$lock") packages"
+done

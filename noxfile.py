@@ -21,4 +21,16 @@ def tests(session: nox.Session) -> None:
     session.install("--no-deps", "-r", f"requirements/py{str(session.python).replace('.', '')}.txt")
     session.install("--no-deps", "--no-build-isolation", "-e", ".")
     session.run("python", "-m", "pip", "check")
-    session.run("python", "-m", "pytest", "-m", "not slow", "-n", "2", "--dist", "loadfile", *session.posargs)
+    session.run(
+        "python",
+        "-m",
+        "pytest",
+        "-m",
+        "not slow",
+        "-n",
+        "2",
+        "--dist",
+        "loadfile",
+        "--no-loadscope-reorder",
+        *session.posargs,
+    )

@@ -50,7 +50,7 @@ def test_a_family_has_configurations_that_validate(family: str) -> None:
 
 def test_a_family_has_tests_that_inherit_the_contract(family: str) -> None:
     source = (ROOT / "tests" / "models" / f"test_{FAMILIES[family]}.py").read_text("utf-8")
-    assert re.search(r"^class \w+\(ModelContract\):$", source, flags=re.MULTILINE)
+    assert re.search(r"^class \w+\((Model|Sequence)Contract\):$", source, flags=re.MULTILINE)
     assert f'"{family}"' in source
 
 

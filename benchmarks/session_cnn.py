@@ -28,7 +28,7 @@ from recsys_tfrs.config import build, read_toml
 from recsys_tfrs.evaluation.intervals import confidence_intervals, paired_differences
 from recsys_tfrs.evaluation.metrics import UserSums, hit, user_sums
 from recsys_tfrs.evaluation.ranking import Scorer, rank
-from recsys_tfrs.runs.carts import cart_scorer, measure_carts, rank_carts
+from recsys_tfrs.runs.carts import cart_scorer, rank_carts
 from recsys_tfrs.runs.config import family_config
 from recsys_tfrs.runs.fitting import fit_run
 from recsys_tfrs.runs.prepared import Prepared, prepare
@@ -83,11 +83,13 @@ def measured(prepared: Prepared, scorer: Scorer, carts: Scorer) -> Measured:
         name: {"mean": means[metric], "low": intervals[metric][0], "high": intervals[metric][1]}
         for name, metric in _METRICS.items()
     }
-    cart = measure_carts(prepared, {"it": carts})["it"]
     ranked_carts = rank_carts(prepared, carts)
     if ranked_carts is None:
         raise SystemExit("Nothing is known of carts.")
-    found["add-to-cart recall@10"] = {"mean": cart["recall@10"], "low": cart["low"], "high": cart["high"]}
+    of_carts = user_sums(ranked_carts)
+    low, high = confidence_intervals(of_carts)["recall@10"]
+    mean = dict(zip(of_carts.names, of_carts.means().tolist(), strict=True))["recall@10"]
+    found["add-to-cart recall@10"] = {"mean": mean, "low": low, "high": high}
     found["cold recall@20"] = {
         "mean": float(of_cold.mean()),
         "low": float(of_cold.mean()) - spread,
@@ -98,9 +100,9 @@ def measured(prepared: Prepared, scorer: Scorer, carts: Scorer) -> Measured:
         "chance": 20 / data.num_items,
         "num_cases": len(items),
         "num_cold": int(cold.sum()),
-        "num_cart_cases": int(cart["num_cases"]),
+        "num_cart_cases": len(of_carts.users),
     }
-    return Measured(found, {"next click": sums, "carts": user_sums(ranked_carts)})
+    return Measured(found, {"next click": sums, "carts": of_carts})
 
 
 def differences(own: Measured, other: Measured) -> Figures:

@@ -96,8 +96,11 @@ def encode_pairs(
         wide = [columns[name].reshape(len(pairs.users), -1) for name in layout.dense]
         made[VALUES] = np.concatenate(wide, axis=1).astype(np.float32)
     widths = history_widths(layer)
-    for name in layout.several:
-        made[name] = _histories(data, widths[name], pairs, known, in_order) if name in widths else columns[name]
+    if widths:
+        # Newest first, so that the narrower is the beginning of the wider.
+        newest = _histories(data, max(widths.values()), pairs, known, in_order)
+        columns |= {name: np.ascontiguousarray(newest[:, :width]) for name, width in widths.items()}
+    made |= {name: columns[name] for name in layout.several}
     return EncodedExamples(made, pairs.targets, pairs.weights, pairs.users)
 
 

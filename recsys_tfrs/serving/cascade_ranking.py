@@ -77,7 +77,7 @@ class CandidateRanker:
         }
         made = {field: sides[side][column] for side, field, column in inputs.places if side in sides}
         if inputs.reads_history:
-            made |= {name: inputs.newest(history, width) for name, width in inputs.histories.items()}
+            made |= inputs.newest(history)
         return self._embedded(self._own, made)
 
     def rank(
@@ -117,10 +117,8 @@ class CandidateRanker:
 
     def _each_with_own_history(self, shared: tf.Tensor, history: tf.Tensor, ids: tf.Tensor) -> tf.Tensor:
         batch, count = tf.unstack(tf.shape(ids))
-        each = tf.repeat(history, count, axis=0)
-        for name, width in self._inputs.histories.items():
+        for name, newest in self._inputs.newest(tf.repeat(history, count, axis=0), tf.reshape(ids, [-1])).items():
             place = self._own.index(name)
-            newest = self._inputs.newest(each, width, tf.reshape(ids, [-1]))
             embedded = self._model.embeddings.of_field(name, newest)
             embedded = tf.reshape(embedded, tf.stack([batch, count, 1, embedded.shape[-1]]))
             shared = tf.concat([shared[:, :, :place], embedded, shared[:, :, place + 1 :]], axis=2)

@@ -130,8 +130,7 @@ class PairInputs:
         sides["context"] = self.moment(tf.shape(users)[0], raw)
         made = {field: sides[side][column] for side, field, column in self.places}
         if self.reads_history:
-            history = self.history(users, raw)
-            made |= {name: self.newest(history, width, items) for name, width in self.histories.items()}
+            made |= self.newest(self.history(users, raw), items)
         return made
 
     def user_columns(self, users: tf.Tensor, raw: Tensors) -> Tensors:
@@ -159,14 +158,14 @@ class PairInputs:
             told = self.items.ids.position(raw[HISTORY])
             return tf.concat([tf.where(is_given(raw[HISTORY])[:, None], UNKNOWN, stored), told], axis=1)
 
-    def newest(self, history: tf.Tensor, width: int, items: tf.Tensor | None = None) -> tf.Tensor:
-        """``[batch, width]`` vocabulary ids of the newest items of a history, newest first, padded with 0.
+    def newest(self, history: tf.Tensor, items: tf.Tensor | None = None) -> Tensors:
+        """``[batch, width]`` vocabulary ids of the newest items of a history, newest first, padded with 0, by field.
 
         Args:
           history: ``[batch, any]`` internal item ids, oldest first, 0 anywhere for none.
-          width: how many at most.
           items: ``[batch]`` internal ids of items to leave out; None: nothing is left out.
         """
+        width = max(self.histories.values())
         with tf.device(CPU):
             ids = tf.pad(tf.reverse(history, axis=[1]), [[0, 0], [0, width]])
             there = ids != UNKNOWN if items is None else (ids != UNKNOWN) & (ids != items[:, None])
@@ -174,7 +173,8 @@ class PairInputs:
             places = -tf.range(tf.shape(ids)[1])
             _, places = tf.math.top_k(tf.where(there, places, tf.int32.min), width)
             newest = tf.gather(tf.where(there, ids, UNKNOWN), places, batch_dims=1)
-            return tf.where(newest > 0, self.items.encoded_ids(ITEM_ID, newest), 0)
+            known = tf.where(newest > 0, self.items.encoded_ids(ITEM_ID, newest), 0)
+        return {name: known[:, :size] for name, size in self.histories.items()}
 
     def _given(self, side: str, raw: Tensors) -> Tensors:
         return {column: raw[name] for name, (whose, column) in self.told.items() if whose == side and name in raw}

@@ -80,7 +80,7 @@ doctor: setup ## Say what this machine has: versions, devices, ScaNN, data
 	@$(python) -m recsys_tfrs doctor $(ARGS)
 
 test: setup ## Run the default test suite (no network, no data needed)
-	@$(python) -m pytest -m "not slow" -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(python) -m pytest @tests/quick.args $(ARGS)
 
 test-slow: setup ## Run the tests that take minutes
 	@$(python) -m pytest -m slow $(ARGS)

@@ -21,16 +21,4 @@ def tests(session: nox.Session) -> None:
     session.install("--no-deps", "-r", f"requirements/py{str(session.python).replace('.', '')}.txt")
     session.install("--no-deps", "--no-build-isolation", "-e", ".")
     session.run("python", "-m", "pip", "check")
-    session.run(
-        "python",
-        "-m",
-        "pytest",
-        "-m",
-        "not slow",
-        "-n",
-        "2",
-        "--dist",
-        "loadfile",
-        "--no-loadscope-reorder",
-        *session.posargs,
-    )
+    session.run("python", "-m", "pytest", "@tests/quick.args", *session.posargs)

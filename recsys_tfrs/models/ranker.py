@@ -27,7 +27,7 @@ from pydantic import Field, field_validator
 
 from recsys_tfrs.features.encoders import IdEncoder
 from recsys_tfrs.features.fields import IDS, EncodedExamples, ExamplePreprocessor
-from recsys_tfrs.features.pair_examples import HistoryEncoder
+from recsys_tfrs.features.pair_examples import history_widths
 from recsys_tfrs.layers.dropout import keep_mask
 from recsys_tfrs.layers.factorization_machine import pairwise_interactions
 from recsys_tfrs.layers.field_embeddings import FieldEmbeddings, Fields
@@ -198,7 +198,7 @@ class Ranker(Model):
         # Fields of ids, of which there are always some that training has not seen.
         encoders = preprocessor.encoders
         self._single_ids = tf.constant([isinstance(encoders[name], IdEncoder) for name in preprocessor.layout.single])
-        self._several_ids = [n for n in preprocessor.layout.several if isinstance(encoders[n], HistoryEncoder)]
+        self._several_ids = list(history_widths(preprocessor))
         self._loss = PredictionLoss(self.targets)
         self.outputs_of_parts(preprocessor(_one_row(preprocessor)))  # all weights exist from here on
 

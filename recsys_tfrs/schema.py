@@ -62,4 +62,4 @@ class SplitMethod(str, Enum):
 PairTarget = Literal["like", "rating", "click"]
 
 #: How a ranking model is trained: row by row, or by the order of the lists that rows stand in.
-Objective = Literal["pointwise", "listmle", "approx-ndcg"]
+Objective = Literal["pointwise", "softmax", "listmle", "approx-ndcg"]

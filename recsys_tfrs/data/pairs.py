@@ -99,13 +99,63 @@ def rated_pairs(
     return PairRows(interactions.users[rows], interactions.items[rows], rows, made, weights)
 
 
+class UntouchedItems:
+    """Items that users are not known to have touched, drawn in proportion to ``max(count, 1)^alpha``.
+
+    Args:
+      known: what each user has done, which items are counted in, too.
+      users, items: ``[num_pairs]`` what they have touched beside that.
+      alpha: 0: all items alike.
+
+    Attributes:
+      log_q: ``[num_items + 1]`` float32 log of how many times as often as a uniform draw each item comes; 0 for none.
+    """
+
+    def __init__(
+        self, known: Histories, users: NDArray[np.int32], items: NDArray[np.int32], alpha: float = 0.0
+    ) -> None:
+        self._base = known.num_items + 1
+        counts = np.bincount(known.items, minlength=self._base)[1:]
+        weights = np.maximum(counts, 1).astype(np.float64) ** alpha
+        self.log_q = np.append(0.0, np.log(weights / weights.mean())).astype(np.float32)
+        ends = np.cumsum(weights)
+        # Without the last, which is all there is: rounding must not lead past it.
+        self._ends = ends[:-1] / ends[-1]
+        owners = np.repeat(np.arange(known.num_users + 1, dtype=np.int64), known.lengths)
+        self._touched = np.unique(
+            np.concatenate([owners * self._base + known.items, users.astype(np.int64) * self._base + items])
+        )
+
+    def draw(self, users: NDArray[np.int32], rng: np.random.Generator) -> NDArray[np.int32]:
+        """``[num_rows]`` an item for each of ``[num_rows]`` users, 0 where none is found.
+
+        One that its user knows is drawn again, a few times: where most of the catalogue is known, there may be none.
+        """
+        drawn = self._any(len(users), rng)
+        wrong = np.arange(len(users))
+        for _ in range(_REDRAWS):
+            keys = users[wrong].astype(np.int64) * self._base + drawn[wrong]
+            found = np.minimum(np.searchsorted(self._touched, keys), len(self._touched) - 1)
+            wrong = wrong[self._touched[found] == keys]
+            if not len(wrong):
+                break
+            drawn[wrong] = self._any(len(wrong), rng)
+        drawn[wrong] = 0
+        return drawn
+
+    def _any(self, count: int, rng: np.random.Generator) -> NDArray[np.int32]:
+        """``[count]`` items, whoever asks."""
+        return (np.searchsorted(self._ends, rng.random(count), side="right") + 1).astype(np.int32)
+
+
 def clicked_pairs(
     interactions: Interactions, rows: NDArray[np.int64], known: Histories, negatives: int, seed: int
 ) -> PairRows:
     """A pair of target 1 for each interaction, and `negatives` of target 0 with items drawn uniformly.
 
-    None that the user is known to have touched, in `known` or in `rows`, is drawn; where most of the catalogue is
-    known and no other is found, there are fewer. Items are drawn once, not anew in each epoch.
+    None that the user is known to have touched, in `known` or in `rows`, is drawn; where no other is found, there are
+    fewer. They are drawn once, as what is measured by has to stay the same; training draws its own
+    (`recsys_tfrs.training.choices`).
 
     Args:
       interactions: what happened.
@@ -115,22 +165,9 @@ def clicked_pairs(
       seed: of the draw.
     """
     users, items = interactions.users[rows], interactions.items[rows]
-    base = interactions.num_items + 1
-    owners = np.repeat(np.arange(known.num_users + 1, dtype=np.int64), known.lengths)
-    touched = np.unique(np.concatenate([owners * base + known.items, users.astype(np.int64) * base + items]))
     who, where = np.repeat(users, negatives), np.repeat(rows, negatives)
-    rng = np.random.default_rng(seed)
-    drawn = rng.integers(1, base, len(who)).astype(np.int32)
-    wrong = np.arange(len(who))
-    for _ in range(_REDRAWS):
-        keys = who[wrong].astype(np.int64) * base + drawn[wrong]
-        found = np.minimum(np.searchsorted(touched, keys), len(touched) - 1)
-        wrong = wrong[touched[found] == keys]
-        if not len(wrong):
-            break
-        drawn[wrong] = rng.integers(1, base, len(wrong))
-    kept = np.ones(len(who), bool)
-    kept[wrong] = False
+    drawn = UntouchedItems(known, users, items).draw(who, np.random.default_rng(seed))
+    kept = drawn > 0
     weights = None
     if interactions.weights is not None:
         own = interactions.weights[rows]
@@ -143,3 +180,15 @@ def clicked_pairs(
         labels[:, None],
         weights,
     )
+
+
+def all_clicked(interactions: Interactions, rows: NDArray[np.int64]) -> PairRows:
+    """A pair of target 1 for each interaction, and no other.
+
+    Args:
+      interactions: what happened.
+      rows: to make pairs of.
+    """
+    weights = None if interactions.weights is None else interactions.weights[rows]
+    ones = np.ones((len(rows), 1), np.float32)
+    return PairRows(interactions.users[rows], interactions.items[rows], rows, ones, weights)

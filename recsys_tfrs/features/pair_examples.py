@@ -6,6 +6,7 @@ Every user and item is encoded once; a row of an example is gathered from those 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -102,6 +103,61 @@ def encode_pairs(
         columns |= {name: np.ascontiguousarray(newest[:, :width]) for name, width in widths.items()}
     made |= {name: columns[name] for name in layout.several}
     return EncodedExamples(made, pairs.targets, pairs.weights, pairs.users)
+
+
+@dataclass(frozen=True)
+class ItemFields:
+    """What encoded pairs hold of their items, for the whole catalogue.
+
+    Attributes:
+      columns: by key of the encoded tensors, which of its columns speak of the item, and their
+        ``[num_items + 1, num_columns]`` values by internal id.
+    """
+
+    columns: Mapping[str, tuple[NDArray[np.int64], NDArray[Any]]]
+
+    def beside(self, columns: Mapping[str, NDArray[Any]], others: NDArray[np.int32]) -> dict[str, NDArray[Any]]:
+        """Each pair, and behind it the same with other items: ``[num_rows * (1 + n), ...]``.
+
+        Args:
+          columns: ``[num_rows, ...]`` encoded pairs.
+          others: ``[num_rows, n]`` internal ids of items.
+        """
+        made = {}
+        for key, values in columns.items():
+            repeated = np.repeat(values[:, None], 1 + others.shape[1], axis=1)
+            if key in self.columns:
+                which, table = self.columns[key]
+                repeated[:, 1:, which] = table[others]
+            made[key] = repeated.reshape(-1, *values.shape[1:])
+        return made
+
+
+def item_fields(data: EncodedData, layer: ExamplePreprocessor) -> ItemFields:
+    """The columns of `encode_pairs` that change with the item.
+
+    Args:
+      data: encoded columns of all users, items and rows.
+      layer: made of `pair_encoders`.
+    """
+    layout = layer.layout
+    ends = np.cumsum([0, *layout.dense.values()])
+    where: dict[str, tuple[str, NDArray[np.int64]]] = {
+        **{name: (IDS, np.array([place])) for place, name in enumerate(layout.single)},
+        **{n: (VALUES, np.arange(low, high)) for n, low, high in zip(layout.dense, ends, ends[1:], strict=False)},
+    }
+    found: dict[str, list[tuple[NDArray[np.int64], NDArray[Any]]]] = {}
+    for side, field, column, encoder in pair_fields(data):
+        if side == "item":
+            key, which = where.get(field, (field, np.arange(encoder.width)))
+            table = data.item_table[column].numpy()
+            found.setdefault(key, []).append((which, table.reshape(len(table), -1)))
+    return ItemFields(
+        {
+            key: (np.concatenate([which for which, _ in parts]), np.concatenate([table for _, table in parts], axis=1))
+            for key, parts in found.items()
+        }
+    )
 
 
 def pair_fields(data: EncodedData) -> list[tuple[str, str, str, Encoder]]:

@@ -245,12 +245,20 @@ class Ranker(Model):
         return tf.stack(columns, axis=1)
 
     def compute_loss(self, inputs: dict[str, tf.Tensor], training: bool = False) -> tf.Tensor:
-        """Loss of a batch made by `recsys_tfrs.training.examples.ExampleBatches`, or `lists.ListBatches` beside it."""
+        """Loss of a batch made by `recsys_tfrs.training.examples.ExampleBatches`, or `lists` and `choices` beside it.
+
+        Logits of choices are corrected by how often their items are drawn (``log_q``), as sampled softmaxes are (Bengio
+        and Senecal, IEEE Transactions on Neural Networks 19, 2008), so that outputs do not depend on the draw.
+        """
         seed = inputs["seed"]
         columns = self._some_unknown(inputs["columns"], seed) if training else inputs["columns"]
         fields = self.fields(columns, seed, training)
         outputs = self.outputs_of_fields(fields, seed, training)
-        loss = self._loss(self.total(outputs), inputs["targets"], inputs.get("weights"), inputs.get("places"))
+        total = self.total(outputs)
+        if "log_q" in inputs:
+            # What comes often as a negative is that much less likely to be one that was chosen; uniformly, it is not.
+            total -= inputs["log_q"][:, None]
+        loss = self._loss(total, inputs["targets"], inputs.get("weights"), inputs.get("places"))
         rows = tf.cast(tf.shape(fields.weights)[0], tf.float32)
         if self.config.of_rows and self.config.embedding_decay:
             loss += self.config.embedding_decay * tf.nn.l2_loss(self.embeddings.table[:, : self.embeddings.dim])

@@ -44,6 +44,23 @@ class ListLoss(tf.keras.losses.Loss):
         """``[num_lists]`` losses of ``[num_lists, length]`` labels and scores, 0 where nothing is `there`."""
 
 
+class SoftmaxCrossEntropy(ListLoss):
+    """``-sum_i (y_i / sum_j y_j) log softmax(s)_i``: the share of a list's labels against that of its scores.
+
+    Of a list with a single label of 1 it is how unlikely that row is to be chosen among all. With labels of 0 and 1 it
+    bounds the reciprocal rank and NDCG (Bruch, An analysis of the softmax cross entropy loss for learning-to-rank with
+    binary relevance, ICTIR 2019, https://doi.org/10.1145/3341981.3344221). Labels are not negative.
+    """
+
+    grows: ClassVar[bool] = False
+
+    def of_lists(self, labels: tf.Tensor, scores: tf.Tensor, there: tf.Tensor) -> tf.Tensor:
+        """See `ListLoss`."""
+        shares = tf.math.divide_no_nan(labels, tf.reduce_sum(labels, axis=1, keepdims=True))
+        log_softmax = tf.nn.log_softmax(tf.where(there, scores, scores.dtype.min), axis=1)
+        return -tf.reduce_sum(shares * tf.where(there, log_softmax, 0.0), axis=1)
+
+
 class ListMLE(ListLoss):
     """Minus the log-likelihood of the true order, items being drawn from the top by a softmax of those left.
 
@@ -86,7 +103,11 @@ class ApproxNDCG(ListLoss):
 
 
 #: Loss by listwise objective.
-LIST_LOSSES: dict[str, type[ListLoss]] = {"listmle": ListMLE, "approx-ndcg": ApproxNDCG}
+LIST_LOSSES: dict[str, type[ListLoss]] = {
+    "softmax": SoftmaxCrossEntropy,
+    "listmle": ListMLE,
+    "approx-ndcg": ApproxNDCG,
+}
 
 
 def says_something(labels: tf.Tensor) -> tf.Tensor:

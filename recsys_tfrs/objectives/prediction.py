@@ -40,9 +40,9 @@ class Target:
 class PredictionLoss(tf.keras.layers.Layer):
     """Cross-entropy of binary targets and squared error of ratings (in standard deviations), a weighted mean each.
 
-    Of a listwise target, the loss of the lists (`recsys_tfrs.objectives.listwise`): ListMLE a row, approximate NDCG a
-    list. A list counts by the mean weight of its rows. Rows of which a target is not known (NaN) do not
-    count towards it.
+    Of a listwise target, the loss of the lists (`recsys_tfrs.objectives.listwise`): ListMLE a row, the softmax and
+    approximate NDCG a list. A list counts by the mean weight of its rows. Rows of which a target is not known (NaN)
+    do not count towards it.
 
     Args:
       targets: in the order of the columns.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,7 +28,15 @@ class RankingDataConfig(DataConfig):
         "highest, which is 4 of 1 to 5.",
     )
     negatives: int = Field(
-        4, ge=1, description="Items drawn uniformly beside each interaction where there are no ratings to tell likes."
+        10,
+        ge=1,
+        description="Items drawn beside each interaction where clicks are predicted, in training anew in each epoch.",
+    )
+    negative_alpha: float = Field(
+        0.75,
+        ge=0,
+        description="In training they are drawn by popularity to this power, which predictions are corrected for; what "
+        "is measured is drawn uniformly.",
     )
     negative_rate: float = Field(
         1.0, gt=0, le=1, description="Share of the negative training examples that is kept; predictions are corrected."
@@ -69,10 +78,11 @@ class RankingRunConfig(Section):
         description="What is predicted: of interactions like, rating or click, of examples label columns; several "
         "with commas between them. auto: like, click where no ratings differ, all labels of examples.",
     )
-    objective: Objective = Field(
-        "pointwise",
-        description="What predictions are trained for: pointwise, to meet each label; listmle or approx-ndcg, to put "
-        "the rows of each user or query in order.",
+    objective: Objective | Literal["auto"] = Field(
+        "auto",
+        description="What predictions are trained for: pointwise, to meet each label; softmax, listmle or approx-ndcg, "
+        "to put the rows of each user or query, or a click and the items beside it, in order; auto: softmax of "
+        "clicks, pointwise of all else.",
     )
     list_length: int = Field(
         100, ge=2, description="Most rows of a list; those of whoever has more are dealt out anew each epoch."
@@ -84,6 +94,12 @@ class RankingRunConfig(Section):
     model: Any = None
     training: TrainingConfig = TrainingConfig()
     evaluation: RankingEvaluationConfig = RankingEvaluationConfig()
+
+    def objective_of(self, targets: Sequence[str]) -> Objective:
+        """What `targets` are trained for, ``auto`` decided."""
+        if self.objective != "auto":
+            return self.objective
+        return "softmax" if list(targets) == ["click"] else "pointwise"
 
 
 def ranking_config(family: str) -> type[RankingRunConfig]:

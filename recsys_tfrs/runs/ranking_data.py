@@ -16,6 +16,7 @@ from recsys_tfrs.evaluation.within_users import MAX_GAIN_RATING
 from recsys_tfrs.features.fields import EncodedExamples, ExamplePreprocessor
 from recsys_tfrs.objectives.prediction import Target
 from recsys_tfrs.schema import Objective
+from recsys_tfrs.training.choices import Alternatives
 
 
 @dataclass(frozen=True)
@@ -25,10 +26,11 @@ class Fold:
     Attributes:
       preprocessor: of the fields.
       targets: what is predicted, with the statistics of the rows to fit on.
-      train: to fit on.
+      train: to fit on; of clicks, those alone.
       measured: to measure on.
       kept: numbers of the rows of `train` that are fitted on; None: all of them.
       negative_rate: share of the negative rows that is among those.
+      alternatives: of clicks, the items that are drawn beside them in each epoch.
       slices: by name, the group of each measured row.
       mean_predictions: ``[num_measured, num_targets]`` by name of a baseline that takes means alone.
     """
@@ -39,13 +41,15 @@ class Fold:
     measured: EncodedExamples
     kept: NDArray[np.int64] | None = None
     negative_rate: float = 1.0
+    alternatives: Alternatives | None = None
     slices: Mapping[str, RowGroups] = field(default_factory=dict)
     mean_predictions: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
     @property
     def num_fitted(self) -> int:
-        """Rows that are fitted on."""
-        return len(self.train) if self.kept is None else len(self.kept)
+        """Rows that are fitted on, those that are drawn included."""
+        rows = len(self.train) if self.kept is None else len(self.kept)
+        return rows if self.alternatives is None else rows * (1 + self.alternatives.count)
 
 
 class RankingData(Protocol):
@@ -109,6 +113,11 @@ def targets_of(
         kind: Any = kinds[place] if kinds else ("binary" if binary else "rating")
         if kind == "binary" and not binary:
             raise DataError(f"{name} holds values from {low:g} to {high:g} where 0 and 1 are expected.")
+        if objective == "softmax" and low < 0:
+            raise ConfigError(
+                f"objective=softmax takes labels for shares of a list, which are not negative; {name} begins at "
+                f"{low:g}. Set objective=listmle, which needs their order alone."
+            )
         if objective == "approx-ndcg" and (low < 0 or high > MAX_GAIN_RATING):
             raise ConfigError(
                 f"objective=approx-ndcg takes 2^label - 1 for the gain of a label, which needs labels in 0 to "

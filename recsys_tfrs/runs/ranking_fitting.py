@@ -12,6 +12,7 @@ import numpy as np
 from rich.console import Console
 
 from recsys_tfrs.data.sources import AUTO
+from recsys_tfrs.errors import ConfigError
 from recsys_tfrs.features.fields import EncodedExamples
 from recsys_tfrs.models.ranker import Ranker
 from recsys_tfrs.models.registry import family_module
@@ -21,6 +22,7 @@ from recsys_tfrs.runs.ranking_data import Fold, RankingData
 from recsys_tfrs.runs.ranking_measuring import measure_target
 from recsys_tfrs.training.callbacks import is_better
 from recsys_tfrs.training.checkpoints import LoopState
+from recsys_tfrs.training.choices import ChoiceBatches
 from recsys_tfrs.training.examples import ExampleBatches
 from recsys_tfrs.training.fit import Phase, fit, largest_table, make_optimizer
 from recsys_tfrs.training.lists import ListBatches
@@ -65,6 +67,8 @@ def fit_ranker(data: RankingData, config: RankingRunConfig, work: Path, console:
     """Select on validation, calibrate there, and refit where asked for; a killed run continues."""
     started = time.perf_counter()
     fold = data.selection()
+    config = config.model_copy(update={"objective": fold.targets[0].objective})
+    check_compilable(config)
     training = config.training
     if training.metric == AUTO:
         metric = "rmse" if fold.targets[0].kind == "rating" else "auc"
@@ -96,7 +100,7 @@ def fit_ranker(data: RankingData, config: RankingRunConfig, work: Path, console:
         phase = Phase("refit", selection.best_epoch, None)
         final = fit(model, _batches(config, last), phase, training, work, console)
         model.calibration.assign(calibration)
-    model.take_part_means(last.train.take(slice(0, _MEAN_ROWS) if last.kept is None else last.kept[:_MEAN_ROWS]))
+    model.take_part_means(_first_rows(_batches(config, last), last))
     model.save_weights(work / WEIGHTS)
     seconds = time.perf_counter() - started
     return FittedRanker(config, last, model, selection, final, training.metric, validated, seconds)
@@ -147,10 +151,34 @@ def _validator(model: Ranker, fold: Fold) -> Callable[[], dict[str, float]]:
     return validate
 
 
+def check_compilable(config: RankingRunConfig) -> None:
+    """See that XLA is asked to compile what it can.
+
+    Raises:
+      ConfigError: it cannot.
+    """
+    if config.objective != "pointwise" and config.training.jit_compile:
+        raise ConfigError(
+            f"objective={config.objective} makes batches of lists of any length, which XLA cannot compile: set "
+            "training.jit_compile=false, or objective=pointwise."
+        )
+
+
+def _first_rows(batches: ExampleBatches | ListBatches, fold: Fold) -> EncodedExamples:
+    """Some of the rows that are fitted on."""
+    if isinstance(batches, ChoiceBatches):
+        rows = np.arange(min(_MEAN_ROWS // (1 + batches.alternatives.count), batches.num_rows))
+        return batches.beside(rows, batches.drawn(rows, 0))
+    return fold.train.take(slice(0, _MEAN_ROWS) if fold.kept is None else fold.kept[:_MEAN_ROWS])
+
+
 def _batches(config: RankingRunConfig, fold: Fold) -> ExampleBatches | ListBatches:
     """Of the size configured, or of fewer rows where an epoch would have too few steps to learn in."""
     most = max(_LEAST_ROWS, fold.num_fitted // _LEAST_STEPS)
     size = min(config.training.batch_size, most)
+    if fold.alternatives is not None:
+        choices = max(1, size // (1 + fold.alternatives.count))
+        return ChoiceBatches(fold.train, choices, config.seed, alternatives=fold.alternatives)
     if config.objective != "pointwise":
         return ListBatches(fold.train, size, config.list_length, config.seed, fold.kept)
     return ExampleBatches(fold.train, size, config.seed, fold.kept)

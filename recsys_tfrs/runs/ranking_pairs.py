@@ -11,6 +11,8 @@ from recsys_tfrs.data.histories import Histories, build_histories
 from recsys_tfrs.data.interactions import Interactions
 from recsys_tfrs.data.pairs import (
     PairRows,
+    UntouchedItems,
+    all_clicked,
     check_targets,
     clicked_pairs,
     default_target,
@@ -19,13 +21,15 @@ from recsys_tfrs.data.pairs import (
 )
 from recsys_tfrs.data.sources import AUTO, load
 from recsys_tfrs.data.splits import Split, make_split
+from recsys_tfrs.errors import ConfigError
 from recsys_tfrs.evaluation.slices import groupings
 from recsys_tfrs.features.encoded import EncodedData, encode
 from recsys_tfrs.features.fields import ExamplePreprocessor
-from recsys_tfrs.features.pair_examples import encode_pairs, pair_encoders
+from recsys_tfrs.features.pair_examples import encode_pairs, item_fields, pair_encoders
 from recsys_tfrs.runs.ranking_config import RankingRunConfig
 from recsys_tfrs.runs.ranking_data import Fold, fewer_negatives, grouped, labels_of, targets_of
 from recsys_tfrs.schema import PairTarget, SplitMethod
+from recsys_tfrs.training.choices import Alternatives
 
 #: Ratings that the mean of a user or an item is pulled towards the overall mean by.
 _PRIOR_ROWS = 5.0
@@ -53,6 +57,11 @@ class PairData:
         self._config = config
         self.interactions: Interactions = load(config.data.request())
         self.target_names = self._targets()
+        if self.target_names == ["click"] and config.data.negative_rate != 1.0:
+            raise ConfigError(
+                "data.negative_rate leaves out negatives that stand in the data; those beside clicks are drawn: set "
+                "data.negatives to how many, and leave negative_rate at 1."
+            )
         self.parts: Split = make_split(
             self.interactions,
             config.split.method,
@@ -91,25 +100,34 @@ class PairData:
         config = self._config
         known = build_histories(self.interactions, train)
         data = encode(config.features, self.interactions, known)
-        recent = config.features.recent if self.target_names == ["click"] else 0
+        of_clicks = self.target_names == ["click"]
+        recent = config.features.recent if of_clicks else 0
         layer = ExamplePreprocessor(pair_encoders(data, config.features.history, recent))
         # Whether what is asked for comes after all that is known, as in life.
         in_order = self.parts.name in (SplitMethod.TEMPORAL.value, SplitMethod.LEAVE_LAST_OUT.value)
         fitted, asked = self._pairs(train, known, 0), self._pairs(measured, known, 1)
-        examples = encode_pairs(data, layer, fitted, known, in_order=in_order)
+        clicked = all_clicked(self.interactions, train) if of_clicks else fitted
+        examples = encode_pairs(data, layer, clicked, known, in_order=in_order)
         rate = config.data.negative_rate
-        kept = fewer_negatives(examples, rate, config.seed)
+        kept, labels, alternatives = None, fitted.targets, None
+        if of_clicks:
+            untouched = UntouchedItems(known, clicked.users, clicked.items, config.data.negative_alpha)
+            fields = item_fields(data, layer)
+            alternatives = Alternatives(clicked.items, fields, untouched, config.data.negatives)
+        else:
+            kept = fewer_negatives(examples, rate, config.seed)
+            labels = labels_of(examples, kept)
         kinds = ["rating" if name == "rating" else "binary" for name in self.target_names]
+        objective = config.objective_of(self.target_names)
         self.encoded: EncodedData = data
         return Fold(
             preprocessor=layer,
-            targets=targets_of(
-                self.target_names, config.target_weights, labels_of(examples, kept), kinds, config.objective
-            ),
+            targets=targets_of(self.target_names, config.target_weights, labels, kinds, objective),
             train=examples,
             measured=encode_pairs(data, layer, asked, known, in_order=in_order),
             kept=kept,
             negative_rate=rate,
+            alternatives=alternatives,
             slices={
                 grouping.name: grouped(grouping, asked.users, asked.items)
                 for grouping in groupings(self.interactions, train)
@@ -136,7 +154,8 @@ class PairData:
         if self.target_names == ["click"]:
             notes.append(
                 f"Beside each interaction stand {self._config.data.negatives} items that its user is not known to have "
-                "touched, drawn uniformly, in test as in training: figures depend on how they are drawn."
+                "touched, drawn uniformly: figures depend on how they are drawn. In training they are drawn anew in "
+                "each epoch."
             )
         return notes
 

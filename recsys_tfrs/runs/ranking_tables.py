@@ -133,7 +133,9 @@ class TableData:
         kinds = ["rating"] * len(self.target_names) if self._config.target == "rating" else None
         kept = fewer_negatives(train, self._config.data.negative_rate, self._config.seed)
         config = self._config
-        targets = targets_of(self.target_names, config.target_weights, labels_of(train, kept), kinds, config.objective)
+        targets = targets_of(
+            self.target_names, config.target_weights, labels_of(train, kept), kinds, config.objective_of([])
+        )
         means = np.array([target.mean for target in targets], np.float32)
         return Fold(
             preprocessor=layer,

@@ -8,7 +8,6 @@ from rich.console import Console
 
 from recsys_tfrs import runtime
 from recsys_tfrs.config import to_toml
-from recsys_tfrs.errors import ConfigError
 from recsys_tfrs.files import write_atomically
 from recsys_tfrs.runs.export import card_to
 from recsys_tfrs.runs.folder import CONFIG_FILE, RunFolder, discard
@@ -78,16 +77,7 @@ def open_data(config: RankingRunConfig) -> PairData | TableData:
 
 
 def settled(config: RankingRunConfig) -> RankingRunConfig:
-    """The same with what follows from it filled in: what is validated on a file of its own is not refitted on it.
-
-    Raises:
-      ConfigError: settings that exclude each other.
-    """
-    if config.objective != "pointwise" and config.training.jit_compile:
-        raise ConfigError(
-            f"objective={config.objective} makes batches of lists of any length, which XLA cannot compile: set "
-            "training.jit_compile=false."
-        )
+    """The same with what follows from it filled in: what is validated on a file of its own is not refitted on it."""
     if config.data.validation is None:
         return config
     return config.model_copy(update={"training": config.training.model_copy(update={"refit": False})})
@@ -115,7 +105,7 @@ def _metrics(
         counts=data.counts,
         fields=fitted.model.preprocessor.layout.names,
         parts=list(fitted.model.parts),
-        objective=config.objective,
+        objective=fitted.config.objective,
         metrics=first.metrics,
         intervals=first.intervals,
         baselines=first.baselines,

@@ -42,12 +42,17 @@ class ExampleBatches:
     @property
     def steps_per_epoch(self) -> int:
         """Batches that visit every row once."""
-        return -(-self.examples_per_epoch // self.batch_size)
+        return -(-self.num_rows // self.batch_size)
+
+    @property
+    def num_rows(self) -> int:
+        """Examples to learn from."""
+        return len(self.examples) if self.rows is None else len(self.rows)
 
     @property
     def examples_per_epoch(self) -> int:
         """Rows visited in an epoch."""
-        return len(self.examples) if self.rows is None else len(self.rows)
+        return self.num_rows
 
     def dataset(self, first_step: int = 0) -> tf.data.Dataset:
         """Endless batches from a global step on.
@@ -58,9 +63,7 @@ class ExampleBatches:
           ``weights``: ``[rows]`` float32, only where rows have weights,
           ``seed``: ``[2]`` int32 for stateless random operations of this step.
         """
-        return dataset_of(
-            lambda: self._batches(first_step), batch_of(self.examples, np.zeros(0, np.int64), self.seed, 0)
-        )
+        return dataset_of(lambda: self._batches(first_step), self._batch(np.zeros(0, np.int64), 0))
 
     def order(self, epoch: int) -> Iterator[NDArray[np.int64]]:
         """The rows of an epoch, in stretches that are random among each other and within."""
@@ -69,7 +72,7 @@ class ExampleBatches:
 
     def _order(self, epoch: int) -> Iterator[NDArray[np.int64]]:
         rng = np.random.default_rng((self.seed, epoch))
-        count = self.examples_per_epoch
+        count = self.num_rows
         if count <= _SHUFFLED_ROWS:
             yield rng.permutation(count)
             return
@@ -101,7 +104,7 @@ class ExampleBatches:
         return batch_of(self.examples, rows, self.seed, step)
 
 
-def batch_of(examples: EncodedExamples, rows: NDArray[np.int64], seed: int, step: int) -> dict[str, Any]:
+def batch_of(examples: EncodedExamples, rows: NDArray[np.int64] | slice, seed: int, step: int) -> dict[str, Any]:
     """What a model learns from in a step; see `ExampleBatches.dataset`."""
     taken = examples.take(rows)
     batch: dict[str, Any] = {"columns": dict(taken.columns), "targets": taken.targets}

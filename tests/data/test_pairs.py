@@ -8,7 +8,15 @@ from contracts.tiny_data import all_rows, interactions_of
 
 from recsys_tfrs.data.histories import build_histories
 from recsys_tfrs.data.interactions import Interactions
-from recsys_tfrs.data.pairs import check_targets, clicked_pairs, default_target, like_threshold, rated_pairs
+from recsys_tfrs.data.pairs import (
+    UntouchedItems,
+    all_clicked,
+    check_targets,
+    clicked_pairs,
+    default_target,
+    like_threshold,
+    rated_pairs,
+)
 from recsys_tfrs.errors import ConfigError, DataError
 
 
@@ -81,3 +89,30 @@ class TestClicks:
         data = interactions_of(np.array([1, 1, 1, 2]), np.array([1, 2, 3, 1]), 2, 3)
         made = clicked_pairs(data, np.arange(4), all_rows(data), 2, seed=1)
         assert made.users[made.targets[:, 0] == 0].tolist() == [2, 2]
+
+    def test_those_alone_are_pairs_of_target_1(self) -> None:
+        data = interactions_of(np.array([1, 1, 2]), np.array([1, 2, 3]), 2, 3)
+        made = all_clicked(data, np.array([0, 2]))
+        assert (made.users.tolist(), made.items.tolist(), made.rows.tolist()) == ([1, 2], [1, 3], [0, 2])
+        assert made.targets.tolist() == [[1], [1]]
+
+
+class TestUntouchedItems:
+    @pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0])
+    def test_popular_items_are_drawn_as_much_more_often_as_is_asked(self, alpha: float) -> None:
+        """Items 1 to 4 were touched 16, 4, 1 and 0 times by somebody else; none counts as one."""
+        items = np.repeat([1, 2, 3], [16, 4, 1])
+        data = interactions_of(np.ones(21, int), items, 2, 4)
+        nothing = np.zeros(0, np.int32)
+        untouched = UntouchedItems(all_rows(data), nothing, nothing, alpha)
+        drawn = untouched.draw(np.full(40_000, 2, np.int32), np.random.default_rng(3))
+        expected = np.array([16.0, 4.0, 1.0, 1.0]) ** alpha
+        shares = np.bincount(drawn, minlength=5)[1:] / len(drawn)
+        np.testing.assert_allclose(shares, expected / expected.sum(), atol=0.01)
+
+    def test_what_was_touched_is_not_drawn(self) -> None:
+        data = interactions_of(np.array([1, 1, 2]), np.array([1, 2, 3]), 2, 4)
+        untouched = UntouchedItems(all_rows(data), np.array([1], np.int32), np.array([4], np.int32))
+        drawn = untouched.draw(np.repeat(np.array([1, 2], np.int32), 100), np.random.default_rng(1))
+        assert set(drawn[:100].tolist()) == {3}
+        assert set(drawn[100:].tolist()) == {1, 2, 4}

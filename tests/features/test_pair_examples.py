@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tensorflow as tf
 from contracts.tiny_data import all_rows, interactions_of, random_interactions
 
 from recsys_tfrs.data.histories import build_histories
+from recsys_tfrs.data.interactions import FeatureColumn
 from recsys_tfrs.data.pairs import PairRows
 from recsys_tfrs.features.config import FeaturesConfig
 from recsys_tfrs.features.encoded import encode
 from recsys_tfrs.features.fields import IDS, ExamplePreprocessor
-from recsys_tfrs.features.pair_examples import HistoryEncoder, encode_pairs, pair_encoders
-from recsys_tfrs.schema import HISTORY, ITEM_ID, MOVIE_GENRES, RECENT, USER_GENDER, USER_ID
+from recsys_tfrs.features.pair_examples import HistoryEncoder, encode_pairs, item_fields, pair_encoders
+from recsys_tfrs.schema import HISTORY, ITEM_ID, MOVIE_GENRES, RECENT, USER_GENDER, USER_ID, Kind
 
 USERS = np.array([1, 1, 1, 1, 2, 2])
 ITEMS = np.array([3, 1, 4, 2, 4, 1])
@@ -96,3 +99,24 @@ def test_arrays_and_requests_agree() -> None:
     assert made.groups is not None
     np.testing.assert_array_equal(made.groups, data.users)
     assert made.columns[IDS].shape[1] == len(layer.layout.single)
+
+
+def test_pairs_beside_other_items_are_what_encoding_them_would_make() -> None:
+    data = random_interactions(6, 9, 40)
+    numbers = FeatureColumn("price", Kind.NUMERIC, np.arange(10, dtype=np.float32))
+    data = replace(data, item_features={**data.item_features, "price": numbers})
+    encoded = encode(FeaturesConfig(min_frequency=1, numeric="log"), data, all_rows(data))
+    layer = ExamplePreprocessor(pair_encoders(encoded, 4, recent=2))
+    assert layer.layout.dense
+    rows = np.arange(5, 25)
+    asked = pairs(data.users[rows].tolist(), data.items[rows].tolist(), rows.tolist())
+    others = np.random.default_rng(1).integers(1, 10, (len(rows), 3)).astype(np.int32)
+    made = item_fields(encoded, layer).beside(
+        encode_pairs(encoded, layer, asked, all_rows(data), in_order=True).columns, others
+    )
+    everything = np.concatenate([asked.items[:, None], others], axis=1).ravel()
+    whole = pairs(np.repeat(asked.users, 4).tolist(), everything.tolist(), np.repeat(rows, 4).tolist())
+    expected = encode_pairs(encoded, layer, whole, all_rows(data), in_order=True).columns
+    assert made.keys() == expected.keys()
+    for key, values in expected.items():
+        np.testing.assert_array_equal(made[key], values, err_msg=key)

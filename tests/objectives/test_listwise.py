@@ -10,7 +10,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys_tfrs.objectives.listwise import LIST_LOSSES, ApproxNDCG, ListMLE, in_lists
+from recsys_tfrs.objectives.listwise import LIST_LOSSES, ApproxNDCG, ListMLE, SoftmaxCrossEntropy, in_lists
 from recsys_tfrs.objectives.prediction import PredictionLoss, Target
 
 NAN = math.nan
@@ -29,6 +29,19 @@ def test_listmle_keeps_rows_of_one_label_in_their_order() -> None:
     e = math.exp
     chance = e(-1.0) / (e(0.5) + e(-1.0) + e(2.0)) * e(0.5) / (e(0.5) + e(2.0))
     assert float(loss) == pytest.approx(-math.log(chance), rel=1e-5)
+
+
+def test_softmax_is_minus_the_log_of_the_chance_of_what_was_chosen() -> None:
+    loss = SoftmaxCrossEntropy()(tf.constant([[0.0, 1.0, 0.0]]), tf.constant([[1.0, 3.0, 2.0]]))
+    e = math.exp
+    assert float(loss) == pytest.approx(-math.log(e(3) / (e(1) + e(3) + e(2))), rel=1e-5)
+
+
+def test_softmax_weighs_rows_by_their_share_of_the_labels() -> None:
+    loss = SoftmaxCrossEntropy()(tf.constant([[1.0, 3.0]]), tf.constant([[0.5, -1.0]]))
+    e = math.exp
+    total = math.log(e(0.5) + e(-1.0))
+    assert float(loss) == pytest.approx(0.25 * (total - 0.5) + 0.75 * (total + 1.0), rel=1e-5)
 
 
 def test_approximate_ndcg_counts_smoothly_who_stands_above() -> None:

@@ -12,8 +12,7 @@ from recsys_tfrs.features.fields import EncodedExamples
 from recsys_tfrs.models.registry import family_module
 from recsys_tfrs.runs.ranking_config import ranking_config
 from recsys_tfrs.runs.ranking_data import targets_of
-from recsys_tfrs.runs.ranking_fitting import calibrate
-from recsys_tfrs.runs.ranking_train import settled
+from recsys_tfrs.runs.ranking_fitting import calibrate, check_compilable
 
 WEIGHTS = np.arange(1, 301, dtype=np.float32)
 
@@ -37,7 +36,22 @@ def test_ratings_trained_by_lists_get_their_unit_from_the_validation_rows() -> N
 def test_lists_are_not_compiled() -> None:
     settings = {"family": "fm", "objective": "listmle", "training": {"jit_compile": True}}
     with pytest.raises(ConfigError, match="XLA cannot compile"):
-        settled(build(ranking_config("fm"), [settings]))
+        check_compilable(build(ranking_config("fm"), [settings]))
+
+
+@pytest.mark.parametrize(
+    ("objective", "targets", "expected"),
+    [
+        ("auto", ["click"], "softmax"),
+        ("auto", ["like"], "pointwise"),
+        ("auto", ["like", "rating"], "pointwise"),
+        ("pointwise", ["click"], "pointwise"),
+        ("approx-ndcg", ["like"], "approx-ndcg"),
+    ],
+)
+def test_the_objective_goes_by_the_target(objective: str, targets: list[str], expected: str) -> None:
+    config = build(ranking_config("fm"), [{"family": "fm", "objective": objective}])
+    assert config.objective_of(targets) == expected
 
 
 def test_labels_without_a_gain_are_refused() -> None:
@@ -46,4 +60,6 @@ def test_labels_without_a_gain_are_refused() -> None:
         targets_of(["rating"], [], labels, ["rating"], "approx-ndcg")
     with pytest.raises(ConfigError, match=r"rating has 1 to 31"):
         targets_of(["rating"], [], np.array([[1.0], [31.0]], np.float32), ["rating"], "approx-ndcg")
+    with pytest.raises(ConfigError, match=r"rating begins at -1. Set objective=listmle"):
+        targets_of(["rating"], [], labels, ["rating"], "softmax")
     assert targets_of(["rating"], [], labels, ["rating"], "listmle")[0].objective == "listmle"

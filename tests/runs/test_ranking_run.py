@@ -151,6 +151,7 @@ def test_a_run_is_exported_once_more(runs: dict[str, Path]) -> None:
         ({"target": "stars"}, ConfigError, "target = 'stars' is not possible"),
         ({"target": "like", "data": {"like_from": 99.0}}, DataError, "None of .* ratings are 99 or more"),
         ({"target": "like,rating", "target_weights": [1.0]}, ConfigError, "target_weights has 1 values"),
+        ({"target": "click", "data": {"negative_rate": 0.5}}, ConfigError, "those beside clicks are drawn"),
         ({"target": "rating", "data": {"negative_rate": 0.5}}, ConfigError, "negative_rate goes with a single target"),
     ],
 )

@@ -33,7 +33,7 @@ class RankingDataConfig(DataConfig):
         description="Items drawn beside each interaction where clicks are predicted, in training anew in each epoch.",
     )
     negative_alpha: float = Field(
-        0.75,
+        0.5,
         ge=0,
         description="In training they are drawn by popularity to this power, which predictions are corrected for; what "
         "is measured is drawn uniformly.",

@@ -55,8 +55,12 @@ class FieldEmbeddings(tf.keras.layers.Layer):
         initial = np.zeros((firsts[-1], dim + 1), np.float32)
         initial[:, :dim] = np.random.default_rng(seed).normal(0.0, scale, (firsts[-1], dim))
         initial[[self.first_rows[name] for name in (*layout.single, *layout.several)]] = 0.0
+        # Not cast where it is read, which would be the whole of it: what is read of it is.
         self.table = self.add_weight(
-            name="table", shape=initial.shape, initializer=tf.keras.initializers.Constant(initial)
+            name="table",
+            shape=initial.shape,
+            initializer=tf.keras.initializers.Constant(initial),
+            experimental_autocast=False,
         )
         self._offsets = tf.constant([self.first_rows[name] for name in layout.single], tf.int32)
         # Which field each number belongs to.
@@ -66,14 +70,14 @@ class FieldEmbeddings(tf.keras.layers.Layer):
 
     def call(self, encoded: dict[str, tf.Tensor]) -> Fields:
         """Embed a batch of `recsys_tfrs.features.fields.ExamplePreprocessor`."""
-        parts = []
+        parts, table = [], self._read()
         if self.layout.single:
-            parts.append(tf.gather(self.table, encoded[IDS] + self._offsets))
-        parts.extend(self._mean(name, encoded[name])[:, None, :] for name in self.layout.several)
+            parts.append(tf.gather(table, encoded[IDS] + self._offsets))
+        parts.extend(self._mean(table, name, encoded[name])[:, None, :] for name in self.layout.several)
         if self.layout.dense:
             # x_j v_j, added up within each field.
             values = encoded[VALUES][:, None, :] * self._of_field
-            parts.append(tf.einsum("bfj,jd->bfd", values, self.table[self._dense_first :]))
+            parts.append(tf.einsum("bfj,jd->bfd", values, table[self._dense_first :]))
         rows = tf.concat(parts, axis=1) if len(parts) > 1 else parts[0]
         rows = tf.cast(rows, self.compute_dtype)
         # In two, whose gradients are laid end to end; slices would each be padded and added up.
@@ -87,31 +91,38 @@ class FieldEmbeddings(tf.keras.layers.Layer):
           name: of the field.
           values: as its encoder makes them: ``[batch]`` or ``[batch, width]`` ids, or numbers.
         """
-        first = self.first_rows[name]
+        first, table = self.first_rows[name], self._read()
         if name in self.layout.single:
-            row = tf.gather(self.table, values + first)
+            row = tf.gather(table, values + first)
         elif name in self.layout.several:
-            row = self._mean(name, values)
+            row = self._mean(table, name, values)
         else:
             count = self.layout.dense[name]
-            row = tf.matmul(tf.reshape(values, [-1, count]), self.table[first : first + count])
+            row = tf.matmul(tf.reshape(values, [-1, count]), table[first : first + count])
         return tf.cast(row, self.compute_dtype)
 
-    def _mean(self, name: str, ids: tf.Tensor) -> tf.Tensor:
+    def _read(self) -> tf.Tensor:
+        """The table as a tensor, which is not copied.
+
+        A variable that rows were gathered from by its handle is copied from then on whenever it is read as a whole.
+        """
+        return tf.convert_to_tensor(self.table)
+
+    def _mean(self, table: tf.Tensor, name: str, ids: tf.Tensor) -> tf.Tensor:
         """``[batch, dim + 1]`` mean of the rows of several ids, padding left out."""
         first = self.first_rows[name]
         if self.compiled:
-            known = tf.cast(ids > 0, self.table.dtype)
+            known = tf.cast(ids > 0, table.dtype)
             share = tf.math.divide_no_nan(known, tf.reduce_sum(known, axis=1, keepdims=True))
-            return tf.einsum("bw,bwd->bd", share, tf.gather(self.table, ids + first))
+            return tf.einsum("bw,bwd->bd", share, tf.gather(table, ids + first))
         # The known ids alone, one after the other, added up where they are read: no row is copied, forward or
         # backward, while gathering them copies batch x width x dim numbers each way.
         flat = tf.reshape(ids, [-1])
         places = tf.cast(tf.where(flat > 0)[:, 0], tf.int32)
         return tf.sparse.segment_mean(
-            self.table,
+            table,
             tf.gather(flat, places) + first,
             places // tf.shape(ids)[1],
             num_segments=tf.shape(ids)[0],
-            sparse_gradient=self.table.shape[0] > _SPARSE_ROWS,
+            sparse_gradient=table.shape[0] > _SPARSE_ROWS,
         )

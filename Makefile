@@ -19,7 +19,7 @@ run_options = $(call option,--config,$(CONFIG)) $(call option,--out,$(OUT))
 python = "$(VENV)/bin/python"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train-retrieval train-mf train-deep-mf train-softmax train-sequential train-item2vec train-session-cnn train-content-cnn train-ranking compare export export-cascade serve serve-check test test-slow mutation lint format types docs notebooks check bench bench-families bench-retrieval bench-folding bench-sampled bench-sequential bench-ranking bench-session-cnn bench-content-cnn bench-serving bench-cascade doctor lock clean
+.PHONY: help setup train-retrieval train-mf train-deep-mf train-softmax train-sequential train-item2vec train-session-cnn train-content-cnn train-ranking compare export export-cascade serve serve-check test test-slow coverage mutation lint format types docs notebooks check bench bench-families bench-retrieval bench-folding bench-sampled bench-sequential bench-ranking bench-session-cnn bench-content-cnn bench-serving bench-cascade doctor lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -84,6 +84,11 @@ test: setup ## Run the default test suite (no network, no data needed)
 
 test-slow: setup ## Run the tests that take minutes
 	@$(python) -m pytest -m slow $(ARGS)
+
+coverage: setup ## Measure which lines and branches of the package the tests reach
+	@cmp -s requirements/coverage.txt "$(VENV)/coverage/coverage.txt" || { $(python) -m pip install -q --no-deps --upgrade \
+		--target "$(VENV)/coverage" -r requirements/coverage.txt && cp requirements/coverage.txt "$(VENV)/coverage"; }
+	@PYTHONPATH="$(VENV)/coverage" $(python) -m pytest @tests/quick.args --cov --cov-report=term $(ARGS)
 
 mutation: setup ## Count the deliberate mistakes that the tests notice (ARGS="--share 0.1"; all take hours)
 	@cmp -s requirements/mutation.txt "$(VENV)/mutation/mutation.txt" || { $(python) -m pip install -q --no-deps --upgrade \

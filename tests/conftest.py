@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
+
+import pytest
 
 import recsys_tfrs  # noqa: F401
 
@@ -11,3 +14,20 @@ import recsys_tfrs  # noqa: F401
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+#: Folders whose tests share fixtures that take long to make: one process each, which begins with them.
+_TOGETHER = ("serving", "end_to_end", "server")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests of a file, or of a folder of `_TOGETHER`, into one process (``--dist loadgroup``, which reads on)."""
+    here = Path(__file__).parent
+
+    def group(item: pytest.Item) -> str:
+        path = item.path.relative_to(here)
+        return path.parts[0] if path.parts[0] in _TOGETHER else str(path)
+
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group(item)))
+    items.sort(key=lambda item: _TOGETHER.index(name) if (name := group(item)) in _TOGETHER else len(_TOGETHER))

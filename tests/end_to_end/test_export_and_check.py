@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from end_to_end.program import recsys
+from end_to_end.program import Done, program, recsys
 
-Trained = tuple[Path, "subprocess.CompletedProcess[str]"]
+Trained = tuple[Path, Done]
 
 CHECKS = [
     "files",
@@ -52,7 +51,7 @@ def test_the_manifest_holds_everything_known_of_the_model(trained: Trained) -> N
 
 def test_what_training_exports_stands_on_its_own(trained: Trained) -> None:
     run, _ = trained
-    done = recsys("serve-check", run, cwd=run.parent)
+    done = program("serve-check", run, cwd=run.parent)
     assert verdicts(done.stdout) == [("ok", check) for check in CHECKS]
     assert "stock TensorFlow only" in done.stdout
     assert done.stderr == ""
@@ -62,7 +61,7 @@ def test_what_training_exports_stands_on_its_own(trained: Trained) -> None:
 def test_an_export_with_scann_and_without_histories(trained: Trained, tmp_path: Path) -> None:
     run, _ = trained
     before = sorted(p.relative_to(run) for p in run.rglob("*"))
-    done = recsys("export", run, "--index", "scann", "--to", tmp_path, "--no-histories", "--max-k", 20, cwd=tmp_path)
+    done = program("export", run, "--index", "scann", "--to", tmp_path, "--no-histories", "--max-k", 20, cwd=tmp_path)
     assert done.stderr == ""
     folder = tmp_path / "retrieval" / "1"
     assert str(folder) in done.stdout

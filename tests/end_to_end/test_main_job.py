@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from end_to_end.program import TRAIN, recsys
+from end_to_end.program import TRAIN, Done, program, recsys
 
 from recsys_tfrs.config import read_toml
 
-Trained = tuple[Path, "subprocess.CompletedProcess[str]"]
+Trained = tuple[Path, Done]
 KS = (1, 5, 10, 20, 50, 100)
 
 
@@ -67,7 +67,7 @@ def test_nothing_is_printed_that_a_user_cannot_act_on(trained: Trained) -> None:
 
 def test_recommend_answers_known_and_unknown_users(trained: Trained) -> None:
     run, _ = trained
-    known = recsys("recommend", run, "--user", "7", "-k", "3", cwd=run.parent).stdout
+    known = program("recommend", run, "--user", "7", "-k", "3", cwd=run.parent).stdout
     assert "does not occur" not in known
     unknown = recsys("recommend", run, "--user", "nobody", "-k", "3", cwd=run.parent).stdout
     assert "User nobody does not occur in the data" in unknown
@@ -147,7 +147,7 @@ def test_a_run_killed_and_resumed_ends_with_the_same_weights(tmp_path: Path) -> 
     import time
 
     settings = [*TRAIN, "--set", "training.checkpoint_seconds=0", "--set", "training.epochs=40"]
-    recsys(*settings, "--out", tmp_path / "whole", cwd=tmp_path)
+    program(*settings, "--out", tmp_path / "whole", cwd=tmp_path)
     killed = subprocess.Popen(
         [sys.executable, "-m", "recsys_tfrs", *settings, "--out", str(tmp_path / "killed")],
         stdout=subprocess.DEVNULL,
@@ -162,7 +162,7 @@ def test_a_run_killed_and_resumed_ends_with_the_same_weights(tmp_path: Path) -> 
     killed.send_signal(signal.SIGKILL)
     killed.wait()
     assert not (tmp_path / "killed").exists()
-    recsys("train", "two-tower", "--resume", "--out", tmp_path / "killed", cwd=tmp_path)
+    program("train", "two-tower", "--resume", "--out", tmp_path / "killed", cwd=tmp_path)
 
     import tensorflow as tf
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -50,6 +50,7 @@ class TestContract(SequenceContract):
     capable: ClassVar[Way] = {"dim": 64, "units": [128]}
     general: ClassVar[Way] = {"dim": 8, "units": [8], "temperature": 0.3, "dropout": 0.3}
     remember: ClassVar[Way] = {"normalize": False, "temperature": 1.0, "unknown_rate": 0.0}
+    leak_training: ClassVar[dict[str, Any]] = {"epochs": 10, "batch_size": 500, "learning_rate": 0.004}
 
     def made(
         self,

@@ -54,8 +54,8 @@ quiet = Console(quiet=True)
 #
 # Two that retrieve: a two-tower model, and EASE (Steck, *Embarrassingly shallow autoencoders*, WWW 2019), which has a
 # closed form. And DeepFM, which ranks: it learned what was chosen from what was not, each interaction standing beside
-# items drawn anew in each epoch (`target=click`). All know the same rows. None is fitted once more with the validation part
-# (`refit`), since weights are chosen there further down.
+# items drawn anew in each epoch (`target=click`). All know the same rows. None is fitted once more with the validation
+# part (`refit`), since weights are chosen there further down.
 
 # %%
 shared = {"data": {"dataset": DATASET}, "split": {"method": "leave-last-out"}}

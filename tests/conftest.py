@@ -21,7 +21,7 @@ _TOGETHER = ("serving", "end_to_end", "server")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the tests of a file, or of a folder of `_TOGETHER`, into one process, before ``--dist loadgroup`` reads it."""
+    """Put the tests of a file, or of a folder of `_TOGETHER`, in one process, before ``--dist loadgroup`` reads it."""
     here = Path(__file__).parent
 
     def group(item: pytest.Item) -> str:

@@ -73,13 +73,13 @@ class Config(FamilyConfig):
     id_dropout: float = Field(
         0.1, ge=0, lt=1, description="Share of items read without their id in a step, so that texts learn to do alone."
     )
-    input_dropout: float = Field(0.1, ge=0, lt=1, description="Dropout of the clicked items' vectors.")
+    input_dropout: float = Field(0.02, ge=0, lt=1, description="Dropout of the clicked items' vectors.")
     dropout: float = Field(0.3, ge=0, lt=1, description="Dropout of the hidden layer.")
     empty_rate: float = Field(
         0.02, ge=0, lt=1, description="Share of windows emptied, which stand for who comes without a history."
     )
     cart_column: str = Field(ADDED_TO_CART, description="Column of the interactions that says what was carted.")
-    cart_weight: float = Field(0.5, ge=0, description="Weight of the loss of what is carted next; 0: not learnt.")
+    cart_weight: float = Field(1.0, ge=0, description="Weight of the loss of what is carted next; 0: not learnt.")
     objective: Literal["auto", "full-softmax", "cross-entropy"] = Field(
         "auto",
         description="The softmax over the catalogue, or against the batch's targets and `num_samples` drawn items; "

@@ -124,9 +124,9 @@ def test_families_are_trained_once_and_compared(tmp_path: Path) -> None:
     settings = ["training.epochs=2", "model.dim=8", "model.hide=any", 'evaluation.baselines=["popularity"]']
     command = ["compare", "--families", "softmax", "--dataset", "simulated-tiny", "--out", tmp_path / "c"]
     command += [part for setting in settings for part in ("--set", setting)]
-    first = recsys(*command, cwd=tmp_path).stdout
+    first = program(*command, cwd=tmp_path).stdout  # families are trained in processes of their own
     assert "Everything lies in" in first
-    again = recsys(*command, cwd=tmp_path).stdout
+    again = program(*command, cwd=tmp_path).stdout
     assert "Everything lies in" not in again  # the run was there
     assert "Written to" in again
     assert set(json.loads((tmp_path / "c" / "comparison.json").read_text())) == {"softmax", "popularity"}

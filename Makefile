@@ -156,5 +156,5 @@ lock: ## Write requirements/ anew from the ranges in setup.cfg (ARGS=--upgrade m
 	@PYTHON="$(PYTHON)" scripts/lock.sh $(ARGS)
 
 clean: ## Remove caches and build products; .venv, runs/ and data/ stay
-	@rm -rf build dist site docs/reference .pytest_cache .mypy_cache .ruff_cache .hypothesis notebooks/_output
+	@rm -rf build dist site docs/reference .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis notebooks/_output
 	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

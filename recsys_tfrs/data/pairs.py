@@ -164,21 +164,17 @@ def clicked_pairs(
       negatives: for each interaction.
       seed: of the draw.
     """
-    users, items = interactions.users[rows], interactions.items[rows]
-    who, where = np.repeat(users, negatives), np.repeat(rows, negatives)
-    drawn = UntouchedItems(known, users, items).draw(who, np.random.default_rng(seed))
+    own = all_clicked(interactions, rows)
+    who = np.repeat(own.users, negatives)
+    drawn = UntouchedItems(known, own.users, own.items).draw(who, np.random.default_rng(seed))
     kept = drawn > 0
-    weights = None
-    if interactions.weights is not None:
-        own = interactions.weights[rows]
-        weights = np.concatenate([own, np.repeat(own, negatives)[kept]])
-    labels = np.concatenate([np.ones(len(rows), np.float32), np.zeros(int(kept.sum()), np.float32)])
+    beside = np.repeat(np.arange(len(rows)), negatives)[kept]
     return PairRows(
-        np.concatenate([users, who[kept]]),
-        np.concatenate([items, drawn[kept]]),
-        np.concatenate([rows, where[kept]]),
-        labels[:, None],
-        weights,
+        np.concatenate([own.users, own.users[beside]]),
+        np.concatenate([own.items, drawn[kept]]),
+        np.concatenate([rows, rows[beside]]),
+        np.concatenate([own.targets, np.zeros((len(beside), 1), np.float32)]),
+        None if own.weights is None else np.concatenate([own.weights, own.weights[beside]]),
     )
 
 

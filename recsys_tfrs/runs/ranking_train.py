@@ -15,7 +15,7 @@ from recsys_tfrs.runs.metrics_file import TrainingFigures
 from recsys_tfrs.runs.ranking_config import RankingRunConfig
 from recsys_tfrs.runs.ranking_data import RankingData
 from recsys_tfrs.runs.ranking_export import write_ranking_export
-from recsys_tfrs.runs.ranking_fitting import FittedRanker, fit_ranker
+from recsys_tfrs.runs.ranking_fitting import FittedRanker, check_compilable, fit_ranker
 from recsys_tfrs.runs.ranking_measuring import importance_of_fields, measure_fold, oracle_figures, write_predictions
 from recsys_tfrs.runs.ranking_metrics import RankingMetrics, TargetFigures, write_ranking_metrics
 from recsys_tfrs.runs.ranking_pairs import PairData
@@ -77,7 +77,13 @@ def open_data(config: RankingRunConfig) -> PairData | TableData:
 
 
 def settled(config: RankingRunConfig) -> RankingRunConfig:
-    """The same with what follows from it filled in: what is validated on a file of its own is not refitted on it."""
+    """The same with what follows from it filled in: what is validated on a file of its own is not refitted on it.
+
+    Raises:
+      ConfigError: settings that exclude each other.
+    """
+    if config.objective != "auto":  # else it is decided when the data has been read
+        check_compilable(config)
     if config.data.validation is None:
         return config
     return config.model_copy(update={"training": config.training.model_copy(update={"refit": False})})

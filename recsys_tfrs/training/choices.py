@@ -56,11 +56,11 @@ class ChoiceBatches(ExampleBatches):
 
     def drawn(self, rows: NDArray[np.int64], step: int) -> NDArray[np.int32]:
         """``[num_rows, count]`` items that a step has beside examples, 0 where none was found."""
-        users = self.examples.take(rows).groups
-        if users is None:
+        if self.examples.groups is None:
             raise ValueError("Whose choices they are has to be known.")
         count, rng = self.alternatives.count, np.random.default_rng((self.seed, _SALT, step))
-        return self.alternatives.untouched.draw(np.repeat(users, count), rng).reshape(-1, count)
+        users = np.repeat(self.examples.groups[rows], count)
+        return self.alternatives.untouched.draw(users, rng).reshape(-1, count)
 
     def beside(self, rows: NDArray[np.int64], drawn: NDArray[np.int32]) -> EncodedExamples:
         """Examples, each followed by the same with the items drawn.

@@ -13,6 +13,7 @@ from recsys_tfrs.models.registry import family_module
 from recsys_tfrs.runs.ranking_config import ranking_config
 from recsys_tfrs.runs.ranking_data import targets_of
 from recsys_tfrs.runs.ranking_fitting import calibrate, check_compilable
+from recsys_tfrs.runs.ranking_train import settled
 
 WEIGHTS = np.arange(1, 301, dtype=np.float32)
 
@@ -36,7 +37,11 @@ def test_ratings_trained_by_lists_get_their_unit_from_the_validation_rows() -> N
 def test_lists_are_not_compiled() -> None:
     settings = {"family": "fm", "objective": "listmle", "training": {"jit_compile": True}}
     with pytest.raises(ConfigError, match="XLA cannot compile"):
-        check_compilable(build(ranking_config("fm"), [settings]))
+        settled(build(ranking_config("fm"), [settings]))  # before any data is read
+    clicks = {"family": "fm", "target": "click", "training": {"jit_compile": True}}
+    undecided = settled(build(ranking_config("fm"), [clicks]))
+    with pytest.raises(ConfigError, match="objective=softmax makes batches of lists"):
+        check_compilable(undecided.model_copy(update={"objective": undecided.objective_of(["click"])}))
 
 
 @pytest.mark.parametrize(

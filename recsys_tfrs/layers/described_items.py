@@ -12,6 +12,7 @@ from recsys_tfrs.features.encoded import EncodedData
 from recsys_tfrs.layers.characters import CharacterConvolution, TextVector
 from recsys_tfrs.layers.dropout import keep_mask
 from recsys_tfrs.layers.embedding import SummedFeatures
+from recsys_tfrs.layers.subwords import SubwordVector
 from recsys_tfrs.schema import ITEM_ID
 
 _ID_SALT = 71
@@ -43,6 +44,8 @@ class DescribedItems(tf.keras.layers.Layer):
       channels: filters of the first convolution.
       filters: of the second.
       width: characters that a filter of the first sees.
+      subword_width: characters of a subword, see `recsys_tfrs.layers.subwords`; 0: none are read.
+      subword_buckets: rows of the subwords' table.
       reads: read texts and other columns; without, an item is its id.
       id_dropout: share of items without their id in a step of training.
       scale: standard deviation of the initial embeddings.
@@ -63,6 +66,8 @@ class DescribedItems(tf.keras.layers.Layer):
         channels: int,
         filters: int,
         width: int,
+        subword_width: int,
+        subword_buckets: int,
         reads: bool,
         id_dropout: float,
         scale: float,
@@ -84,6 +89,11 @@ class DescribedItems(tf.keras.layers.Layer):
                 NUM_CODES, character_dim, channels, width, seed=seed + 60, name="characters"
             )
             self.text = TextVector(channels, filters, dim, seed=seed + 70, name="text")
+            self.subwords = (
+                SubwordVector(subword_width, subword_buckets, dim, scale=scale / 2, seed=seed + 80, name="subwords")
+                if subword_width
+                else None
+            )
         says = data.item_table[ITEM_ID].numpy() > 0
         if self.codes is not None:
             says |= self.codes.numpy().any(axis=1)
@@ -143,4 +153,7 @@ class DescribedItems(tf.keras.layers.Layer):
         # An item without any text has nothing to be seen.
         has_text = tf.cast(tf.reduce_any(codes > 0, axis=1), tf.float32)
         planes *= has_text[:, None, None]
-        return Items(vectors + self.text(planes) * has_text[:, None], planes)
+        text = self.text(planes)
+        if self.subwords is not None:
+            text += self.subwords(codes)
+        return Items(vectors + text * has_text[:, None], planes)

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import tensorflow as tf
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from recsys_tfrs.data.carts import carted_rows
 from recsys_tfrs.data.histories import Histories
@@ -64,6 +64,10 @@ class Config(FamilyConfig):
     character_width: int = Field(5, ge=1, description="Characters that a filter of the first convolution sees.")
     channels: int = Field(32, ge=1, description="Filters of the first convolution, which are the block's third axis.")
     text_filters: int = Field(64, ge=1, description="Filters of the convolution behind an item's own vector.")
+    subword_width: int = Field(
+        4, ge=0, le=8, description="Characters of the subwords added to an item's own vector, 2 or more; 0: none."
+    )
+    subword_buckets: int = Field(16_384, ge=1, description="Rows of the subwords' table, in which they are hashed.")
     filters: list[int] = Field(
         [32, 64], min_length=2, max_length=2, description="Filters of the two convolutions over the block."
     )
@@ -87,6 +91,13 @@ class Config(FamilyConfig):
     )
     num_samples: int = Field(1_024, ge=0, description="Items drawn per batch.")
     sample_alpha: float = Field(0.75, ge=0, description="They are drawn by popularity to this power.")
+
+    @field_validator("subword_width")
+    @classmethod
+    def _not_single(cls, value: int) -> int:
+        if value == 1:
+            raise ValueError("a subword has 2 characters or more; 0 for none")
+        return value
 
     @property
     def ranks_new_items(self) -> bool:
@@ -123,6 +134,8 @@ class SessionCNN(Retriever):
             channels=config.channels,
             filters=config.text_filters,
             width=config.character_width,
+            subword_width=config.subword_width,
+            subword_buckets=config.subword_buckets,
             reads=config.content,
             id_dropout=config.id_dropout,
             scale=config.initial_scale,

@@ -185,8 +185,14 @@ e = evaluate(constant, data, split.train, split.test, filter_seen=False, interva
 for k in (1, 10, 100):
     print(f"hit@{k}: {e.metrics[f'hit@{k}']:.6f}   k/N: {k / data.num_items:.6f}")
 
+places = measured["popularity"].ranking
+best, worst = np.mean(places.greater < 100), np.mean(places.greater + places.ties <= 100)
+print(f"popularity, hit@100: {best:.4f} if ties are hits, {worst:.4f} if misses,", end=" ")
+print(f"{measured['popularity'].metrics['hit@100']:.4f} expected")
+
 # %% [markdown]
-# Ties are no curiosity: counts tie, rounded scores tie, a model whose weights collapsed ties everywhere.
+# The last line shows that ties are common: counts of interactions tie, and so do rounded scores; a model whose weights
+# collapsed ties everywhere.
 #
 # ## 5. The split decides how good you look
 #

@@ -70,7 +70,8 @@ print(f"known of {len(data.train) + len(data.validation):,} items; withheld of {
 # Pitch, tempo within 12%, phases and loudness differ from clip to clip.
 #
 # The network reads a spectrogram made inside its own graph, M being filters at equal steps of the mel scale, which
-# follows the ear, $m(f) = 1127 \ln (1 + f / 700)$. Below, the formula and the library's code:
+# follows the ear, $m(f) = 1127 \ln (1 + f / 700)$. Below, the formula, and the library's
+# code, which also scales each clip to mean 0 and variance 1, so that its loudness does not count:
 #
 # $$X_{t,b} = \log\Big(\sum_k M_{kb} \, |\mathrm{STFT}(x)_{t,k}|^2 + \epsilon\Big)$$
 

@@ -194,7 +194,8 @@ print(first.numpy(), second.numpy(), sep="\n\n")
 #
 # ## What to read next
 #
-# * [docs/vector_index.md](../docs/vector_index.md): every setting, adding and removing items, memory, and what does not work.
+# * [docs/vector_index.md](../docs/vector_index.md): every setting, adding and removing items, memory, and what does not
+#   work.
 # * `13_export_and_tf_serving`: the index inside a SavedModel.
 
 # %% [markdown]

@@ -319,7 +319,7 @@ user = {"user_id": tf.constant([str(data.user_ids[users[0]])]), "k": tf.constant
 for silent in ([""], ["two-tower"], ["deep"], ["ranking"]):
     answer = {n: v.numpy()[0] for n, v in ask(**neutral | user | {"without": tf.constant([silent])}).items()}
     answered = f"{answer['sources'].decode()}; {answer['parts'].decode() or 'no part of the ranking model'}"
-    print(f"without {silent[0] or 'nothing'}: {answered}")
+    print(f"without {silent[0]}: {answered}" if silent[0] else f"with all: {answered}")
     for row in range(2):
         shown = " ".join(f"{answer[name][row]:+.3f}" for name in ("score", "retrieval_score", "ranking_score"))
         print(f"   {answer['title'][row].decode():32.32} {shown}  {answer['source'][row].decode()}")

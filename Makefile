@@ -23,8 +23,8 @@ python = "$(VENV)/bin/python"
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
-	@printf '\n  PYTHON=python3.12  the Python to set up with      DATASET=ml-100k  a data set (default: auto)\n'
-	@printf '  DATA_DIR=folder    where its files lie            RUN=runs/x       a run (default: runs/latest)\n'
+	@printf '\n  PYTHON=python3.12  the Python to set up with  DATASET=movielens-100k  a data set (default: auto)\n'
+	@printf '  DATA_DIR=folder    where its files lie        RUN=runs/x              a run (default: runs/latest)\n'
 	@printf '  ARGS="..."         further options of the command\n'
 
 setup: ## Make .venv with the locked packages; a second time it does nothing

@@ -58,18 +58,25 @@ config = build(
 )
 prepared = prepare(config)
 interactions, split = prepared.interactions, prepared.split
-print(f"{interactions.name}: {len(interactions):,} ratings of {interactions.num_users:,} users", end=" ")
-print(f"for {interactions.num_items:,} films")
+print(f"{interactions.name}: {len(interactions):,} interactions of {interactions.num_users:,} users", end=" ")
+print(f"with {interactions.num_items:,} items")
 print(f"{split.name} split: {len(split.train):,} rows to train on, the newest {len(split.test):,} to test on")
 for row in range(5):
     user, item = interactions.users[row], interactions.items[row]
-    print(f"  user {interactions.user_ids[user]} gave {interactions.ratings[row]:.0f} to {interactions.titles[item]}")
+    rating = "" if interactions.ratings is None else f", rated {interactions.ratings[row]:g}"
+    print(f"  user {interactions.user_ids[user]}: {interactions.titles[item]}{rating}")
 
 # %% [markdown]
 # Every setting has a default, so the dictionary above holds only what differs. A misspelt key is an error that lists
 # the keys there are, not a silent default.
 #
 # ## 2. Train
+#
+# The model computes a vector $q_u$ from what is known of a user $u$, and holds a vector $v_i$ for every film $i$. The
+# score of a film is the dot product of the two, and a list consists of the films with the largest scores, without those
+# the user has already had:
+#
+# $$s_{ui} = q_u \cdot v_i$$
 #
 # One call fits the model, tunes the baselines on validation data, measures everything on the same test rows by the same
 # rules, builds the index and exports a SavedModel. It is exactly what the command line runs.
@@ -84,16 +91,22 @@ run = train(config, folder.start(place / "run", "two-tower", resume=False), cons
 # ranking of the whole catalogue for this user?" `hit@10` is the share of questions whose film stands among the first
 # ten; `ndcg@10` also rewards a higher place. *Popularity* recommends the same list to everybody: a model that does not
 # beat it has learnt nothing about anybody. On simulated data the *oracle* ranks by the generator's own probabilities
-# and shows how much there was to be found. On so few ratings the differences between the personal methods are small
-# beside the interval that is printed under the table: no winner can be named here.
+# and shows how much there was to be found.
 #
-# The figures come from `metrics.json`, which is there for programs ([its keys](../docs/metrics.md)):
+# Is the model better than a baseline, or was it luck? Both are measured on the same users, so their difference has an
+# interval of its own; a winner can be named only where that interval does not contain 0. The figures come from
+# `metrics.json`, which is there for programs ([its keys](../docs/metrics.md)):
 
 # %%
 metrics = read_metrics(run)
 rows = {**metrics.baselines, metrics.family: metrics.metrics}
 if metrics.oracle is not None:
     rows["oracle"] = metrics.oracle
+
+for name, figures in metrics.comparisons.items():
+    low, high = figures["hit@10"].interval
+    verdict = "better" if low > 0 else "worse" if high < 0 else "no winner can be named"
+    print(f"hit@10 of {metrics.family} less that of {name}: {low:+.4f} to {high:+.4f}, {verdict}")
 
 figure, axes = plt.subplots(figsize=(7, 0.45 * len(rows) + 1))
 values = [figures["hit@10"] for figures in rows.values()]
@@ -134,7 +147,7 @@ for best in recommender.recommend(["a new visitor"], k=5)[0]:
 # %% [markdown]
 # ## A question to answer by experiment
 #
-# *How much does the model owe to knowing who the user is, beside what he has watched?* Add
+# *How much does the model owe to knowing who the user is, beside what the user has watched?* Add
 # `"model": {"user_id": False}` to the settings in step 1, run the notebook again and compare `hit@10` and its interval,
 # `metrics.intervals["hit@10"]`. What does that say about serving people who signed up a minute ago?
 #

@@ -3,7 +3,7 @@
 #
 # **What it teaches**: how a table of ratings becomes two thin tables, why that is a neural network, what biases and
 # penalties are worth, and why a model that predicts ratings well may recommend badly.
-# **For whom**: everybody; a matrix product is all the mathematics there is.
+# **For whom**: everybody; the only mathematics needed is a matrix product.
 # **How long**: fifteen minutes to read, about a minute to run on two processor cores.
 #
 # **Paper**: Koren, Bell and Volinsky, *Matrix factorization techniques for recommender systems*, IEEE
@@ -71,8 +71,8 @@ for row in table[np.ix_(busiest, best_known)]:
 #
 # ## 2. Why that is a network
 #
-# Present a user as a vector of zeros with a one at his place. A layer without activation multiplies it by its kernel
-# $P$. What comes out is the user's row, so the library looks the row up instead of multiplying:
+# Present a user as a vector of zeros with a one at the user's place. A layer without activation multiplies it by its
+# kernel $P$. What comes out is the user's row, so the library looks the row up instead of multiplying:
 
 # %%
 model = prepared.build_model(train)

@@ -11,6 +11,7 @@
 # All equations stand in [docs/softmax.md](../docs/softmax.md).
 
 # %%
+import inspect
 import os
 import tempfile
 from pathlib import Path
@@ -58,9 +59,9 @@ print(f"{data.name}: {data.num_users:,} users, {data.num_items:,} items, {len(tr
 # %% [markdown]
 # ## 1. What is known of a query
 #
-# Matrix factorization knows a user by his row number alone. Here a query $x$ is made of *features*: sparse ones (what
+# Matrix factorization knows a user by a row number alone. Here a query $x$ is made of *features*: sparse ones (what
 # was watched, gender, occupation, bucket of the age) and dense ones (how much was watched). There is no vector per
-# user, so whoever has the same features is asked for in the same words.
+# user, so two users with the same features get the same query vector.
 
 # %%
 model = prepared.build_model(train)
@@ -93,10 +94,12 @@ print(f"untrained, it is arbitrary: probabilities from {p_hat.numpy().min():.1e}
 # %% [markdown]
 # ## 3. The loss
 #
-# The target $p$ is the distribution of the user's own items: ones where he watched, divided by how many they are. The
-# loss is the cross-entropy $-\sum_i p_i \log \hat p_i$. Two users, four items, by hand and by the library:
+# The target $p$ is the distribution of the user's own items: ones for the items the user watched, divided by their
+# number. The loss is the cross-entropy $-\sum_i p_i \log \hat p_i$. The library's code, and two users and four items by
+# hand:
 
 # %%
+print(inspect.getsource(FullSoftmax.call))
 scores = tf.constant([[0.0, 2.0, 1.0, 0.0, -1.0], [0.0, 0.0, 0.0, 3.0, 0.0]])  # column 0 is padding
 positives = tf.ragged.constant([[1, 2], [3]], dtype=tf.int32)
 p = np.array([[0.5, 0.5, 0, 0], [0, 0, 1, 0]])

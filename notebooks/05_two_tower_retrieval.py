@@ -105,14 +105,14 @@ print(f"{np.abs(whole[film : film + 3] - vectors).max():.1e}")
 # %% [markdown]
 # ## 3. The query tower
 #
-# A query is what is known of a user at the moment of asking. With history $H$ and weights $w_j$ that grow with the
-# rating he gave, the tower computes
+# A query is what is known of a user at the time of the request. With history $H$ and weights $w_j$ that grow with the
+# rating the user gave, the tower computes
 #
 # $$q = \frac{z}{\lVert z \rVert}, \qquad z = p_u + \frac{1}{\sqrt{|H|}} \sum_{j \in H} w_j a_j$$
 #
 # where $a_j$ is the item's vector *as history*, a table of its own, and $p_u$ the user's own vector, zero for someone
-# unknown. With an empty history the sum gives way to the embeddings of his columns and one vector for "anyone". The
-# score is the cosine over a temperature: $s_{ui} = q_u \cdot v_i / \tau$.
+# unknown. With an empty history the sum gives way to the embeddings of the user's columns and one vector for "anyone".
+# The score is the cosine over a temperature: $s_{ui} = q_u \cdot v_i / \tau$.
 
 # %%
 model = prepared.build_model(train)
@@ -164,9 +164,9 @@ print(f"library {FullSoftmax()(scores, positives, weights):.6f}   by hand {by_ha
 # %% [markdown]
 # ## 6. Fit, and stop in time
 #
-# A row of a batch is one user with all of his training items: the query is computed once for all of them. Every few
-# epochs the validation rows are ranked; when the metric has not risen for a while, the fit ends with the weights of its
-# best epoch. Those weights are a moving average over the steps, which generalises better than the last step's.
+# A row of a batch is one user with all training items of that user: the query is computed once for all of them. Every
+# few epochs the validation rows are ranked; when the metric has not risen for a while, the fit ends with the weights of
+# its best epoch. Those weights are a moving average over the steps, which generalises better than the last step's.
 
 # %%
 console = Console(width=110, force_jupyter=False, force_terminal=False)

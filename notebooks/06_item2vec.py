@@ -11,6 +11,7 @@
 # All equations, with their papers, stand in [docs/item2vec.md](../docs/item2vec.md).
 
 # %%
+import inspect
 import os
 import tempfile
 from pathlib import Path
@@ -27,6 +28,7 @@ from recsys_tfrs.baselines.tuning import tuned_baselines
 from recsys_tfrs.config import build
 from recsys_tfrs.evaluation.protocol import evaluate
 from recsys_tfrs.models.scoring import RetrievalScorer
+from recsys_tfrs.objectives.word2vec import NegativeSampling
 from recsys_tfrs.runs.config import family_config
 from recsys_tfrs.runs.prepared import prepare
 from recsys_tfrs.schema import Kind
@@ -69,14 +71,15 @@ for center, context in zip(batch["center"][:3].numpy(), batch["context"][:3].to_
 #
 # CBOW predicts the center from the mean of its context. Every item has an input vector $v$ (in a context) and an
 # output vector $u$ (to be predicted), and the score is $s = \frac{1}{\tau} \bar v \cdot u + b$. Negative sampling
-# tells what was there from k items drawn with $q_j \propto \mathrm{count}_j^{0.75}$:
+# separates what was there from k items drawn with $q_j \propto \mathrm{count}_j^{0.75}$:
 #
 # $$L = -\log \sigma(s_p) - k \sum_{j \ne p} q_j \log \sigma(-s_j)$$
 #
 # The library draws a batch's negatives once for all of its positives; up to `shared_negatives` items in the catalogue
-# it draws none and takes the expected value of the sum. One center by hand:
+# it draws none and takes the expected value of the sum. The library's code, and one center by hand:
 
 # %%
+print(inspect.getsource(NegativeSampling.call))
 model = prepared.build_model(train)
 v = model.inputs(model.data.item_table["item_id"]).numpy()
 u, b = (part.numpy() for part in model.outputs(model.data.item_table))
@@ -161,10 +164,15 @@ for _ in range(200):
         chance.append((belongs[usual][:, new] > 0).any(axis=1).mean())
 print(f"has what b has beyond a: the answer {np.mean(hits):.2f}, a random item {np.mean(chance):.2f},")
 print(f"the item nearest to b alone {np.mean(alone):.2f}   (n = {len(hits)})")
+for said, other in (("chance", np.array(chance)), ("the item nearest to b", np.array(alone, float))):
+    gain = np.array(hits, float) - other
+    error = gain.std() / np.sqrt(len(gain))
+    verdict = "within two standard errors" if abs(gain.mean()) < 2 * error else "more" if gain.mean() > 0 else "less"
+    print(f"the answer less {said}: {gain.mean():+.2f}, standard error {error:.2f}: {verdict}")
 
 # %% [markdown]
-# The answer beats chance, and the item nearest to b alone does better still, without any arithmetic. What works here is
-# nearness; that directions mean something cannot be read off these figures.
+# To beat chance is not enough: if the item nearest to b does as well or better without any arithmetic, as on the
+# simulated data, what works is nearness, and the figures do not show that directions mean anything.
 #
 # ## 6. Complete the list
 #

@@ -11,6 +11,7 @@
 # Equations, settings and figures on real data stand in [docs/gru.md](../docs/gru.md).
 
 # %%
+import inspect
 import os
 import tempfile
 from dataclasses import replace
@@ -29,6 +30,7 @@ from recsys_tfrs.baselines.tuning import tuned_baselines
 from recsys_tfrs.config import build
 from recsys_tfrs.evaluation.protocol import evaluate
 from recsys_tfrs.evaluation.tie_rules import by_tie_rule
+from recsys_tfrs.layers import gru
 from recsys_tfrs.models.scoring import RetrievalScorer
 from recsys_tfrs.runs.config import family_config
 from recsys_tfrs.runs.prepared import prepare
@@ -63,9 +65,11 @@ print(f"{data.name}: {data.num_users:,} sequences, {data.num_items:,} items, {le
 # h' = z \odot h + (1 - z) \odot n$$
 #
 # The state, mapped into the space of the items, is the query; the item whose vector is nearest is what comes next. The
-# same vector is read when the item is in the history and met when it is a candidate. One step by hand:
+# same vector is read when the item is in the history and met when it is a candidate. One step in the library, where
+# `products` are the $W x$ of all three gates, and by hand:
 
 # %%
+print(inspect.getsource(gru._gates))
 model = prepared.build_model(train)
 layer = model.query_tower.layers[0]
 x = model.candidate_tower.read(model.data.encoded_items(tf.constant([5]))).numpy()
@@ -213,7 +217,7 @@ for item in train.of(user)[:5]:
 # ## A question to answer by experiment
 #
 # *How much history does the model use?* Ask with `train` cut to the newest 1, 2, 5 and 20 items of everybody
-# (`build_histories` of the rows you keep) and plot ndcg@10. Where does it stop to rise? Then train with
+# (`build_histories` of the rows you keep) and plot ndcg@10. Where does it stop rising? Then train with
 # `examples="windows"` and `window=5`, and compare.
 #
 # ## What to read next

@@ -9,9 +9,12 @@
 # **Paper**: Tuan and Phuong, *3D convolutional networks for session-based recommendation with content features*,
 # RecSys 2017 (https://doi.org/10.1145/3109859.3109900).
 #
-# The family is `session-cnn`; rules, settings and figures stand in [docs/session_cnn.md](../docs/session_cnn.md).
+# The family is `session-cnn`; rules, settings and figures stand in [docs/session_cnn.md](../docs/session_cnn.md). It
+# needs sessions with item names and carts, so this notebook always runs on a simulated shop (`DATASET=simulated-shop`:
+# the larger one); any other `DATASET` is ignored, and a line says so.
 
 # %%
+import inspect
 import os
 import tempfile
 from pathlib import Path
@@ -34,9 +37,10 @@ from recsys_tfrs.runs.config import family_config
 from recsys_tfrs.runs.prepared import prepare
 from recsys_tfrs.training.fit import Phase, fit
 
-# Sessions with names and carts: other data sets have none.
 DATASET = os.environ.get("DATASET", "simulated-shop-small")
 SHOP = DATASET if DATASET.startswith("simulated-shop") else "simulated-shop-small"
+if SHOP != DATASET:
+    print(f"{DATASET} has no sessions with item names and carts; {SHOP} is read instead")
 EPOCHS = 8
 
 base = {
@@ -55,8 +59,8 @@ print(f"{data.name}: {data.num_items:,} items, {len(train.items):,} clicks to tr
 # %% [markdown]
 # ## 1. A session
 #
-# Somebody wants two attributes and looks through a category, then through the one that follows it. What he wants, he
-# never says: it stands in the names of what he clicks. A cart in the last column marks what he takes.
+# A visitor wants two attributes and looks through a category, then through the one that follows it. What is wanted is
+# never said: it stands in the names of the clicked items. A cart in the last column marks what the visitor takes.
 
 # %%
 carted = carted_rows(data)
@@ -105,10 +109,12 @@ plt.show()
 #
 # $$\sum_j \operatorname{one\_hot}(c_{p+j})\,(E K_j) = \sum_j E[c_{p+j}]\,K_j$$
 #
-# so the family stores one byte a character and never makes the planes. Both sides, computed:
+# so the family stores one byte a character and never makes the planes. The right side in the library, and both sides
+# computed:
 
 # %%
 convolution = model.candidate_tower.convolution
+print(inspect.getsource(convolution.convolved))
 one_hot = tf.one_hot(codes, convolution.table.shape[0]) * tf.cast(codes > 0, tf.float32)[..., None]
 over_planes = tf.nn.conv1d(one_hot, convolution.one_hot_kernel(), 1, "SAME")
 looked_up = convolution.convolved(tf.constant(codes))
@@ -218,7 +224,7 @@ for item in unseen[np.argsort(-scores[unseen])[:4]]:
 # %% [markdown]
 # ## A question to answer by experiment
 #
-# *When does a name stop to help?* Generate shops with `simulate_shop(shop_config("simulated-shop-small",
+# *When does a name stop helping?* Generate shops with `simulate_shop(shop_config("simulated-shop-small",
 # ambiguity=a))` for a = 0, 0.3, 0.6, 1, where a is the share of words that say nothing, and plot recall@20 of the
 # unseen items. Where should it end? And what happens to the next click on items that training knows?
 #

@@ -11,6 +11,7 @@
 # [docs/ranking.md](../docs/ranking.md).
 
 # %%
+import inspect
 import os
 import tempfile
 from pathlib import Path
@@ -38,7 +39,7 @@ console = Console(width=110, force_jupyter=False, force_terminal=False)
 
 
 settings = {"data": {"dataset": DATASET}, "split": {"method": "random"}, "target": "like"}
-# A small network, one of the two ways of regularisation and few epochs, so that this runs in a minute.
+# A small network, one of the three ways of regularisation and few epochs, so that this runs in a minute.
 small = {
     "training": {"epochs": 6, "refit": False},
     "features": {"history": 20},
@@ -84,6 +85,7 @@ v = fields.vectors.numpy()
 double_sum = [sum(row[i] @ row[j] for i in range(len(row)) for j in range(i + 1, len(row))) for row in v]
 print("double sum:     ", np.round(double_sum, 6))
 print("linear in n:    ", np.round(pairwise_interactions(fields.vectors).numpy(), 6))
+print(inspect.getsource(pairwise_interactions))
 
 # %% [markdown]
 # ## 3. DeepFM: three parts that read the same vectors
@@ -176,19 +178,22 @@ for name, one in sliced.items():
 
 # %%
 users = [name for name in data.interactions.user_features if name not in (USER_GENDER, "user_zip_code")]
-without = {"features": {"user_columns": users, "history": 20}}
-blind_config = build(ranking_config("deepfm"), [settings, small, without, {"family": "deepfm"}])
-blind_data = PairData(blind_config)
-blind = fit_ranker(blind_data, blind_config, Path(tempfile.mkdtemp(prefix="blind-")), console)
-rows = blind.fold.measured
-predicted = blind.model.predict_examples(rows)[:, 0]
-cost = evaluate_predictions("binary", predicted, rows.targets[:, 0], groups=rows.groups)
-d = prediction_differences(cost, measured["deepfm"])["auc"]
-print(f"AUC without {USER_GENDER}: {cost.metrics['auc']:.4f}, {d.difference:+.4f} ({d.low:+.4f} to {d.high:+.4f})")
-if USER_GENDER in sliced and "auc" in sliced[USER_GENDER].gaps:
-    after = slice_predictions("binary", predicted, rows.targets[:, 0], blind.fold.slices, groups=rows.groups)
-    gaps = [one[USER_GENDER].gaps["auc"].difference for one in (sliced, after)]
-    print(f"gap before {gaps[0]:.4f}, after {gaps[1]:.4f}")
+if USER_GENDER in data.interactions.user_features:
+    without = {"features": {"user_columns": users, "history": 20}}
+    blind_config = build(ranking_config("deepfm"), [settings, small, without, {"family": "deepfm"}])
+    blind_data = PairData(blind_config)
+    blind = fit_ranker(blind_data, blind_config, Path(tempfile.mkdtemp(prefix="blind-")), console)
+    rows = blind.fold.measured
+    predicted = blind.model.predict_examples(rows)[:, 0]
+    cost = evaluate_predictions("binary", predicted, rows.targets[:, 0], groups=rows.groups)
+    d = prediction_differences(cost, measured["deepfm"])["auc"]
+    print(f"AUC without {USER_GENDER}: {cost.metrics['auc']:.4f}, {d.difference:+.4f} ({d.low:+.4f} to {d.high:+.4f})")
+    if USER_GENDER in sliced and "auc" in sliced[USER_GENDER].gaps:
+        after = slice_predictions("binary", predicted, rows.targets[:, 0], blind.fold.slices, groups=rows.groups)
+        gaps = [one[USER_GENDER].gaps["auc"].difference for one in (sliced, after)]
+        print(f"gap before {gaps[0]:.4f}, after {gaps[1]:.4f}")
+else:
+    print(f"{data.name} has no column {USER_GENDER}: there is nothing to leave out.")
 
 # %% [markdown]
 # ## 8. What carried a score?
@@ -212,8 +217,11 @@ assert HISTORY in found.effects
 #
 # ## What to read next
 #
-# Notebook 11 finds candidates among many items fast; notebook 13 serves a model. Put together they are the cascade:
-# retrieve hundreds, rank them with what you learned here.
+# * [12_retrieve_then_rank_ensemble](12_retrieve_then_rank_ensemble.ipynb): retrieve hundreds of items, then rank them
+#   with what you learned here, in one exported model.
+# * [11_scann_index_and_recall](11_scann_index_and_recall.ipynb): how candidates are found fast among many items.
+# * [13_export_and_tf_serving](13_export_and_tf_serving.ipynb): how a model is served.
+# * [docs/ranking.md](../docs/ranking.md): every setting and metric.
 
 # %% [markdown]
 # ## The series

@@ -1,16 +1,19 @@
 # %% [markdown]
 # # Content: what a new item sounds like
 #
-# **What it teaches**: how a convolutional network tells an item's genre from a clip of sound, when its confidence can
-# be believed, and what that is worth to a recommender for items that nobody has touched yet.
+# **What it teaches**: how a convolutional network recognises an item's genre in a clip of sound, when its confidence
+# can be believed, and what that is worth to a recommender for items that nobody has touched yet.
 # **For whom**: readers of notebook 05, where users and items meet in a dot product.
 # **How long**: fifteen minutes to read, about a minute to run on two processor cores.
 # **Paper**: van den Oord, Dieleman and Schrauwen, *Deep content-based music recommendation*, NIPS 2013; Guo et al., *On
 # calibration of modern neural networks*, ICML 2017 (https://arxiv.org/abs/1706.04599).
 #
-# Settings, figures at full size and pictures instead of sounds: [docs/content_cnn.md](../docs/content_cnn.md).
+# Settings and figures at full size: [docs/content_cnn.md](../docs/content_cnn.md). This notebook needs content whose
+# genre is known, so it always runs on simulated clips, or on pictures with `DATASET=simulated-posters`; any other
+# `DATASET` is ignored, and a line says so.
 
 # %%
+import inspect
 import os
 import tempfile
 from pathlib import Path
@@ -36,6 +39,9 @@ from recsys_tfrs.runs.content_report import plot_confusion
 from recsys_tfrs.runs.content_train import write_items
 
 DATASET = os.environ.get("DATASET", "simulated-clips")
+CONTENT = DATASET if DATASET in SIMULATED else "simulated-clips"
+if CONTENT != DATASET:
+    print(f"{DATASET} has no sounds or pictures of its items; {CONTENT} is read instead")
 NUM_ITEMS = 960
 
 config = build(
@@ -43,12 +49,7 @@ config = build(
     [
         {
             "family": "content-cnn",
-            # Sounds of known truth: data sets of interactions alone have none.
-            "data": {
-                "dataset": DATASET if DATASET in SIMULATED else "simulated-clips",
-                "num_items": NUM_ITEMS,
-                "snr_db": -3,
-            },
+            "data": {"dataset": CONTENT, "num_items": NUM_ITEMS, "snr_db": -3},
             "training": {"epochs": 20},
         }
     ],
@@ -62,30 +63,36 @@ print(f"known of {len(data.train) + len(data.validation):,} items; withheld of {
 # %% [markdown]
 # ## 1. What a genre is made of
 #
-# A clip is 1.5 s of strokes in noise of twice their power: -3 dB,
+# (With posters, a genre is a combination of hue, direction of stripes and shape, and no spectrogram is made.) A clip is
+# 1.5 s of strokes in noise of twice their power: -3 dB,
 # $\mathrm{SNR} = 10 \log_{10} (P_\mathrm{signal} / P_\mathrm{noise})$. Eight genres are the combinations of slow and
 # fast strokes, of a dark and a bright spectrum, and of struck and swelling tones. No single one of them tells a genre.
 # Pitch, tempo within 12%, phases and loudness differ from clip to clip.
 #
 # The network reads a spectrogram made inside its own graph, M being filters at equal steps of the mel scale, which
-# follows the ear, $m(f) = 1127 \ln (1 + f / 700)$:
+# follows the ear, $m(f) = 1127 \ln (1 + f / 700)$. Below, the formula, and the library's
+# code, which also scales each clip to mean 0 and variance 1, so that its loudness does not count:
 #
 # $$X_{t,b} = \log\Big(\sum_k M_{kb} \, |\mathrm{STFT}(x)_{t,k}|^2 + \epsilon\Big)$$
 
 # %%
+print(inspect.getsource(LogMel.call))
+sounds = data.content.decoder.medium == "audio"
 hears = LogMel(config.features.sample_rate, bands=config.model.bands, frame=config.model.frame, step=config.model.step)
 figure, axes = plt.subplots(2, 4, figsize=(10, 4), sharex=True, sharey=True, layout="constrained")
 levels = np.stack(aspects(np.arange(8), 8), axis=1)
 words = np.array([["slow", "fast"], ["dark", "bright"], ["struck", "swelling"]])
 for genre, axis in enumerate(axes.ravel()):
     row = np.flatnonzero(data.labels == genre)[0]
-    if data.content.decoder.medium == "audio":
+    if sounds:
         axis.imshow(hears(data.content.values[row : row + 1])[0].numpy().T, origin="lower", aspect="auto", cmap="magma")
     else:
         axis.imshow(data.content.values[row])
-    axis.set_title(f"{data.classes[genre]}\n{', '.join(words[[0, 1, 2], levels[genre]])}", fontsize=8)
-figure.supxlabel("time")
-figure.supylabel("mel band")
+    axis.set_title(
+        data.classes[genre] + (f"\n{', '.join(words[[0, 1, 2], levels[genre]])}" if sounds else ""), fontsize=8
+    )
+figure.supxlabel("time" if sounds else "")
+figure.supylabel("mel band" if sounds else "")
 plt.show()
 
 # %% [markdown]
@@ -123,7 +130,8 @@ threshold = float(fitted.model.threshold.numpy())
 measured = classification(fitted.probabilities[data.test], data.labels[data.test], threshold)
 low, high = measured.accuracy_interval
 print(f"T = {float(fitted.model.temperature.numpy()):.2f}; abstains below a confidence of {threshold:.2f}")
-print(f"cold items: accuracy {measured.metrics['accuracy']:.3f} ({low:.3f} to {high:.3f}), 0.125 by chance")
+print(f"cold items: accuracy {measured.metrics['accuracy']:.3f} ({low:.3f} to {high:.3f}),", end=" ")
+print(f"{1 / len(data.classes):.3f} by chance")
 print(f"calibration error {measured.metrics['ece']:.3f}, {measured.calibration.ece_by_chance:.3f} if it were perfect")
 print(f"answered: {measured.metrics['answered']:.3f}")
 

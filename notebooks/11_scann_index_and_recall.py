@@ -39,9 +39,9 @@ from recsys_tfrs.index.tuning import rank_of, tune, tune_search
 #
 # A two-tower model ends in a dot product: a query vector, an item vector each, and the best items are those with the
 # largest products. Where the vectors come from is not this notebook's subject, so the quickest honest source serves:
-# the leading singular vectors of who interacted with what, and for a user the mean of his last three items. Then the
-# catalogue is made large: around every item stand a few dozen variations of it, as a shop has the same shirt in many
-# colours.
+# the leading singular vectors of who interacted with what, and for a user the mean of the user's last three items. Then
+# the catalogue is made large: around every item stand a few dozen variations of it, as a shop has the same shirt in
+# many colours.
 
 # %%
 DATASET = os.environ.get("DATASET", "simulated-small")
@@ -93,12 +93,20 @@ for share in (8, 4, 2, 1):
 # 2. **Codes.** A vector is cut into blocks of `dimensions_per_block` numbers, each replaced by the nearest of 16
 #    learned ones: 4 bits. Scores of codes are sums of table look-ups that live in registers. *Anisotropic* codes
 #    (`anisotropic_threshold`) accept more error across the vector to have less along it, where it would change large
-#    dot products: that is the paper's idea.
+#    dot products: that is the paper's idea. With $r = x - \tilde x$ the error of the code $\tilde x$ of an item $x$,
+#    and $r_\parallel$ its part along $x$, codes minimise
+#
+#    $$\eta\, \lVert r_\parallel \rVert^2 + \lVert r - r_\parallel \rVert^2, \qquad
+#    r_\parallel = \frac{r \cdot x}{\lVert x \rVert^2}\, x, \qquad
+#    \eta = (d - 1) \frac{(T / \lVert x \rVert)^2}{1 - (T / \lVert x \rVert)^2}$$
+#
+#    where only dot products above the threshold $T$ matter, and $d$ is the number of dimensions. With $\eta = 1$ this
+#    is the usual squared error.
 # 3. **Reordering.** The `reorder` best by code get their exact score. An item that the codes rank below that is missed;
 #    the scores that are returned are exact.
 #
-# The last two rules are all there is to recall: an item of the exact list is found if it lies in a searched leaf and
-# its code ranks it among the reordered.
+# Recall depends on two of these numbers alone: an item of the exact list is found if it lies in one of the
+# `leaves_to_search` leaves and its code ranks it among the best `reorder`.
 
 # %%
 index = ScannIndex(vectors, IndexConfig(num_leaves=200, leaves_to_search=10, reorder=50))
@@ -186,7 +194,8 @@ print(first.numpy(), second.numpy(), sep="\n\n")
 #
 # ## What to read next
 #
-# * [docs/index.md](../docs/index.md): every setting, adding and removing items, memory, and what does not work.
+# * [docs/vector_index.md](../docs/vector_index.md): every setting, adding and removing items, memory, and what does not
+#   work.
 # * `13_export_and_tf_serving`: the index inside a SavedModel.
 
 # %% [markdown]

@@ -12,6 +12,7 @@
 # [docs/cascade.md](../docs/cascade.md).
 
 # %%
+import inspect
 import os
 import tempfile
 import time
@@ -54,8 +55,8 @@ quiet = Console(quiet=True)
 #
 # Two that retrieve: a two-tower model, and EASE (Steck, *Embarrassingly shallow autoencoders*, WWW 2019), which has a
 # closed form. And DeepFM, which ranks: it learned what was chosen from what was not, each interaction standing beside
-# items drawn anew in each epoch (`target=click`). All know the same rows. None is fitted once more with the validation
-# part (`refit`), since weights are chosen there further down.
+# items drawn anew in each epoch (`target=click`). All are fitted on the same rows. None is refitted on the
+# validation rows (`refit` is off), because the blending weights below are chosen on them.
 
 # %%
 shared = {"data": {"dataset": DATASET}, "split": {"method": "leave-last-out"}}
@@ -156,7 +157,7 @@ queries = first.queries(asked[:2])
 queries[0] = np.nan
 found = merged(in_graph, [tf.constant(queries), tf.ones([2, 1])], tf.zeros([2, 2], tf.bool), tf.zeros([2, 1], tf.int32))
 for row in range(2):
-    print("who spoke:", found.spoke.numpy()[row], "candidates:", found.ids.numpy()[row])
+    print("sources that answered:", found.spoke.numpy()[row], "candidates:", found.ids.numpy()[row])
 
 # %% [markdown]
 # ## 4. Ranking with both scores
@@ -171,6 +172,8 @@ for row in range(2):
 
 # %%
 few = stages.candidates(asked[:1])
+print(inspect.getsource(type(few).blended))
+print(inspect.getsource(standardised))
 r, s = few.order[0], few.first[0]
 by_hand = 0.7 * (r - r.mean()) / r.std() + 0.3 * (s - s.mean()) / s.std()
 print("by hand:    ", np.round(by_hand[:4], 4))
@@ -299,7 +302,7 @@ plt.show()
 # `recsys-tfrs export-cascade RETRIEVAL RANKING --source RUN:QUOTA --source popularity:QUOTA` puts it into one graph:
 # ids in as strings; looked up, retrieved, merged, filtered, ranked, blended and diversified; titles out. Further
 # sources are retrieval runs, or popularity. Every item says who brought it, and both scores. `without` leaves a model
-# out of a request, as an operator would whose model misbehaves; the answer says who spoke.
+# out of a request, as an operator would whose model misbehaves; the answer says which sources answered.
 
 # %%
 options = CascadeOptions(CANDIDATES, (("popularity", 20),), retrieval_weight=weight, diversify=0.9)
@@ -315,8 +318,8 @@ neutral = {
 user = {"user_id": tf.constant([str(data.user_ids[users[0]])]), "k": tf.constant([5])}
 for silent in ([""], ["two-tower"], ["deep"], ["ranking"]):
     answer = {n: v.numpy()[0] for n, v in ask(**neutral | user | {"without": tf.constant([silent])}).items()}
-    spoke = f"{answer['sources'].decode()}; {answer['parts'].decode() or 'no part of the ranking model'}"
-    print(f"without {silent[0] or 'nobody'}: {spoke}")
+    answered = f"{answer['sources'].decode()}; {answer['parts'].decode() or 'no part of the ranking model'}"
+    print(f"without {silent[0]}: {answered}" if silent[0] else f"with all: {answered}")
     for row in range(2):
         shown = " ".join(f"{answer[name][row]:+.3f}" for name in ("score", "retrieval_score", "ranking_score"))
         print(f"   {answer['title'][row].decode():32.32} {shown}  {answer['source'][row].decode()}")

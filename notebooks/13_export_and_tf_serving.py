@@ -28,6 +28,7 @@ from recsys_tfrs.config import build
 from recsys_tfrs.runs import folder
 from recsys_tfrs.runs.config import family_config
 from recsys_tfrs.runs.export import export_run
+from recsys_tfrs.runs.prepared import prepare
 from recsys_tfrs.runs.train import train
 from recsys_tfrs.serving.check import check_export
 from recsys_tfrs.serving.export import operations, versions
@@ -84,12 +85,15 @@ print("\n".join((version / "assets.extra" / "model_card.md").read_text(encoding=
 # %% [markdown]
 # ## 2. Asking it with TensorFlow alone
 #
-# From here on only `tensorflow` is used, as in any program that loads a SavedModel. Inputs and outputs have names,
-# ids are strings on both sides, and the number of rows is free. `recommend_user` takes nothing but user ids.
+# From here on only `tensorflow` is needed, as in any program that loads a SavedModel. Inputs and outputs have names,
+# ids are strings on both sides, and the number of rows is free. `recommend_user` takes nothing but user ids. What the
+# graph computes from them is the query vector $q_u$, and the $k$ items with the largest $q_u \cdot v_i$.
 
 # %%
 loaded = tf.saved_model.load(str(version))
-known, stranger = "7", "somebody new"
+prepared = prepare(config)  # only to have the id of a user with training rows
+data, split = prepared.interactions, prepared.split
+known, stranger = str(data.user_ids[data.users[split.train[0]]]), "somebody new"
 answer = loaded.signatures["recommend_user"](user_id=tf.constant([known, stranger]))
 for row, user in enumerate([known, stranger]):
     titles = [title.decode() for title in answer["title"][row, :3].numpy()]
@@ -99,7 +103,7 @@ for row, user in enumerate([known, stranger]):
 # `serving_default` takes everything a request may carry. A server fills in what a request leaves out from the
 # defaults in the signature; called from Python, a signature wants all of its inputs, so they are filled in from the
 # manifest here. Each of the following is a matter of one request, not of another export: the length of the list,
-# items that must not return, a history that is told instead of looked up, a condition on the items.
+# items that must not return, a history sent with the request instead of looked up, a condition on the items.
 
 # %%
 declared = manifest["signatures"]["serving_default"]["inputs"]
@@ -117,8 +121,8 @@ best = ask(**neutral | {"user_id": tf.constant([known]), "k": tf.constant(5)})["
 print("five items:        ", *(item.decode() for item in best))
 left = ask(**neutral | {"user_id": tf.constant([known]), "k": tf.constant(5), "exclude": tf.constant([best[:2]])})
 print("without the best 2:", *(item.decode() for item in left["item_id"].numpy()[0]))
-told = ask(**neutral | {"history": tf.constant([best[:3]]), "k": tf.constant(5)})
-print("after a history:   ", *(item.decode() for item in told["item_id"].numpy()[0]))
+after = ask(**neutral | {"history": tf.constant([best[:3]]), "k": tf.constant(5)})
+print("after a history:   ", *(item.decode() for item in after["item_id"].numpy()[0]))
 
 # %% [markdown]
 # Exclusion is hard: an excluded item never returns, and the list is as long as before.
@@ -138,8 +142,8 @@ print(len(used), "operations, beyond TensorFlow's own:", [op for op in used if "
 #
 # The first call of a signature allocates memory and prepares the graph, once per function. A server that takes a new
 # version into service makes its first callers wait, unless it finds a warm-up file: requests that it plays to itself
-# while it is loading. Ours hold every signature, single requests and batches, known and unknown users, told histories
-# and filters, and they are read with TensorFlow Serving's own message types.
+# while it is loading. Ours hold every signature, single requests and batches, known and unknown users, histories sent
+# with the request, and filters, and they are read with TensorFlow Serving's own message types.
 
 # %%
 requests = read_warmup(version / "assets.extra" / "tf_serving_warmup_requests")
@@ -217,7 +221,7 @@ print(f"{sizes[0]:,} and {sizes[1]:,} bytes")
 # recsys-tfrs export runs/latest --index exact --to models
 # recsys-tfrs serve-check models/retrieval
 # docker compose -f deploy/compose.yaml up       # or, without Docker: recsys-tfrs serve models/retrieval
-# curl -d '{"signature_name": "recommend_user", "instances": [{"user_id": "7"}]}' \
+# curl -d '{"signature_name": "recommend_user", "instances": [{"user_id": "ID"}]}' \
 #   localhost:8501/v1/models/retrieval:predict
 # ```
 #

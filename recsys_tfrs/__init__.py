@@ -23,7 +23,7 @@ index       exact and ScaNN behind one interface
 serving     signatures, SavedModel export, clients
 server      the local development server: TensorFlow Serving's REST and gRPC interfaces
 runs        everything above -> one run directory: report, comparison, recommendation
-options     what several verbs of the command line are told
+options     options that several commands share
 cli         one verb per stage, thin
 """
 

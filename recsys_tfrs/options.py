@@ -33,7 +33,9 @@ _DATA_OPTIONS = (
         help="user=NAME,item=NAME,rating=NAME,timestamp=NAME,weight=NAME; COLUMN=KIND declares a feature or context.",
     ),
     click.option("--skip-bad-rows", is_flag=True, help="Leave out and count rows that cannot be read."),
-    click.option("--split", metavar="METHOD", help="temporal (default), leave-last-out, random, official:u1."),
+    click.option(
+        "--split", metavar="METHOD", help="temporal (default), leave-last-out, random, sessions, official:u1."
+    ),
     click.option("--seed", type=click.IntRange(min=0), help="Of weights, order and dropout (default 42)."),
     click.option("--device", type=click.Choice(["auto", "cpu", "gpu"]), help="Where to compute (default auto)."),
     click.option("--set", "assignments", multiple=True, metavar="SECTION.KEY=VALUE", help="Any setting; repeatable."),

@@ -159,7 +159,7 @@ def test_content_cnn_explains_every_setting_with_its_default() -> None:
 def test_index_explains_every_setting_with_its_default() -> None:
     from recsys_tfrs.index.config import IndexConfig, UpperTreeConfig
 
-    tables = page("index.md").split("## Settings")[1].split("## What ScaNN")[0].split("`[index.upper_tree]`")
+    tables = page("vector_index.md").split("## Settings")[1].split("## What ScaNN")[0].split("`[index.upper_tree]`")
     for section, table in zip((IndexConfig, UpperTreeConfig), tables, strict=True):
         rows = dict(re.findall(r"^\| `(\w+)` \| (.+?) \|", table, flags=re.MULTILINE))
         assert set(rows) == set(section.model_fields)

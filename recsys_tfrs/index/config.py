@@ -1,6 +1,6 @@
 """Settings of the index.
 
-Every option of ScaNN's builder that its TensorFlow operations can build, save and load again is here; docs/index.md
+Every option of ScaNN's builder that its TensorFlow operations can build, save and load again is here; docs/vector_index.md
 says which cannot, and why.
 """
 

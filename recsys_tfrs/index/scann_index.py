@@ -2,7 +2,7 @@
 
 ScaNN finds candidates by their codes; their exact scores are computed here, from the one float table the index holds.
 Left to ScaNN, exact scores would cost a second copy of that table inside its searcher, and be slower. SOAR is left out:
-docs/index.md says why.
+docs/vector_index.md says why.
 """
 
 from __future__ import annotations

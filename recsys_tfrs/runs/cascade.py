@@ -17,7 +17,7 @@ from recsys_tfrs.runs.cascade_measuring import CascadeFigures
 from recsys_tfrs.runs.cascade_stages import POPULARITY, OpenedCascade
 from recsys_tfrs.runs.catalogue import read_changes, with_catalogue
 from recsys_tfrs.runs.export import Choice
-from recsys_tfrs.runs.folder import is_ranking, open_run
+from recsys_tfrs.runs.folder import open_run
 from recsys_tfrs.runs.ranking_pairs import PairData
 from recsys_tfrs.runs.ranking_reopen import ReopenedRanker, reopen_ranker
 from recsys_tfrs.runs.reopen import Reopened, reopen
@@ -103,10 +103,7 @@ def open_cascade(retrieval: Path, ranking: Path, options: CascadeOptions) -> Ope
     """Reopen the runs of a cascade, to measure or to export; errors as of `export_cascade_run`."""
     names = [name for name, _ in options.sources if name != POPULARITY]
     for path in (retrieval, *map(Path, names)):
-        if is_ranking(path):
-            raise RunError(f"{path} is a ranking run: a source of candidates is a retrieval run.")
-    if not is_ranking(ranking):
-        raise RunError(f"{ranking} is a retrieval run: the second stage is a ranking run, as `train deepfm` makes.")
+        open_run(path, "retrieval")  # refused before anything is read
     ranker = reopen_ranker(ranking)
     first = _with_changes(reopen(retrieval))
     others = [None if name == POPULARITY else _with_changes(reopen(Path(name))) for name, _ in options.sources]

@@ -12,6 +12,7 @@ import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from recsys_tfrs.errors import RunError
 
@@ -91,18 +92,34 @@ def _unfinished(out: Path | None, family: str) -> RunFolder:
     return RunFolder(newest.with_name(newest.name.removesuffix(_SUFFIX)))
 
 
-def open_run(path: Path) -> Path:
+def open_run(path: Path, kind: Literal["retrieval", "ranking"] | None = None) -> Path:
     """The folder of a complete run of a family that recommends or ranks.
 
+    Args:
+      path: the run.
+      kind: what its model must do; None: either.
+
     Raises:
-      RunError: there is none at `path`, it is unfinished, or its model describes items.
+      RunError: there is none at `path`, it is unfinished, its model describes items, or it is of the other kind.
     """
     resolved = path.resolve()
     if (resolved / "metrics.json").is_file():
-        if _kind(resolved) == "content":
+        found = _kind(resolved)
+        if found == "content":
             raise RunError(
                 f"The model of {path} describes items and recommends none: give its items.parquet to another family "
                 "with --items. Its figures stand in report.md, its export in saved_model."
+            )
+        if kind == "retrieval" and found == "ranking":
+            raise RunError(
+                f"{path} is a ranking run, and a retrieval run is needed: a ranking model finds no items by itself. "
+                f"`recsys-tfrs explain {path}` shows what it predicts, `recsys-tfrs export-cascade RETRIEVAL_RUN "
+                f"{path}` makes one model of both, which recommends."
+            )
+        if kind == "ranking" and found != "ranking":
+            raise RunError(
+                f"{path} is a retrieval run, and a ranking run is needed, as `recsys-tfrs train deepfm` makes: "
+                f"`recsys-tfrs recommend {path}` shows what this one recommends."
             )
         return resolved
     if RunFolder(path.absolute()).work.is_dir() or path.name.endswith(_SUFFIX):

@@ -55,9 +55,10 @@ def reopen_ranker(path: Path) -> ReopenedRanker:
     """Read the data of a run, encode it and rebuild the model.
 
     Raises:
-      RunError: there is no complete run at `path`, its weights cannot be read, or its data is no longer the same.
+      RunError: there is no complete ranking run at `path`, its weights cannot be read, or its data is no longer the
+        same.
     """
-    run = open_run(path)
+    run = open_run(path, "ranking")
     recorded = read_ranking_metrics(run)
     config = build(ranking_config(recorded.family), [read_toml(run / CONFIG_FILE)])
     runtime.configure(config.device, seed=config.seed)

@@ -45,9 +45,10 @@ def reopen(path: Path) -> Reopened:
     """Read the data of a run, split it and rebuild the model.
 
     Raises:
-      RunError: there is no complete run at `path`, its weights cannot be read, or its data is no longer the same.
+      RunError: there is no complete retrieval run at `path`, its weights cannot be read, or its data is no longer the
+        same.
     """
-    run = open_run(path)
+    run = open_run(path, "retrieval")
     recorded = read_metrics(run)
     config = build(family_config(recorded.family), [read_toml(run / CONFIG_FILE)])
     runtime.configure(config.device, seed=config.seed)

@@ -42,12 +42,18 @@ class Recommender:
         """Load a version folder, or the newest version of a base path.
 
         Raises:
-          RunError: there is no export, it is damaged, or it is not one of ours.
+          RunError: there is no export, it is damaged, not one of ours, or of a model that recommends nothing.
           MissingExtraError: it holds a ScaNN index, and ScaNN cannot be imported.
         """
         folder = _version_folder(Path(path))
         try:
             manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+            if "max_k" not in manifest:
+                raise RunError(
+                    f"The export in {folder} recommends nothing, as those of retrieval runs and cascades do: it is of "
+                    "a ranking model or of one that describes items. `recsys-tfrs export-cascade` makes one that "
+                    "recommends of a retrieval and a ranking run."
+                )
             if any(op.startswith("Scann>") for op in manifest["custom_operations"]):
                 load_scann()
             return cls(tf.saved_model.load(str(folder)), manifest)

@@ -112,6 +112,15 @@ class TestLoading:
         with pytest.raises(RunError, match="not written by this package"):
             Recommender.load(other)
 
+    def test_an_export_that_recommends_nothing(self, world: World, tmp_path: Path) -> None:
+        shutil.copytree(world.path, tmp_path / "1")
+        path = tmp_path / "1" / MANIFEST
+        manifest = json.loads(path.read_text())
+        del manifest["max_k"]
+        path.write_text(json.dumps(manifest))
+        with pytest.raises(RunError, match=r"recommends nothing.*`recsys-tfrs export-cascade` makes"):
+            Recommender.load(tmp_path)
+
     def test_scann_missing_is_said_before_tensorflow_fails_on_it(
         self, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -1,0 +1,70 @@
+"""A run is opened by what can do something with it; the others are told which command does."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from recsys_tfrs.cli import cli
+from recsys_tfrs.errors import RunError
+from recsys_tfrs.runs.folder import open_run
+
+
+@pytest.fixture
+def retrieval(tmp_path: Path) -> Path:
+    return written(tmp_path / "two-tower", {"family": "two-tower"})
+
+
+@pytest.fixture
+def ranking(tmp_path: Path) -> Path:
+    return written(tmp_path / "fm", {"kind": "ranking", "family": "fm"})
+
+
+def written(run: Path, metrics: dict[str, str]) -> Path:
+    run.mkdir()
+    (run / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
+    return run
+
+
+def refused(*arguments: str | Path) -> str:
+    result: Result = CliRunner().invoke(cli, [str(argument) for argument in arguments])
+    assert isinstance(result.exception, RunError), result.exception
+    return str(result.exception)
+
+
+def test_either_kind_is_opened_where_it_belongs(retrieval: Path, ranking: Path) -> None:
+    assert [open_run(run) for run in (retrieval, ranking)] == [retrieval.resolve(), ranking.resolve()]
+    assert open_run(retrieval, "retrieval") == retrieval.resolve()
+    assert open_run(ranking, "ranking") == ranking.resolve()
+
+
+@pytest.mark.parametrize(
+    ("verb", "options"),
+    [
+        ("recommend", ["--user", "1"]),
+        ("batch-recommend", ["--users", "users.txt", "--out", "out.parquet"]),
+        ("index", ["--remove", "users.txt"]),
+        ("export-cascade", ["fm"]),
+    ],
+)
+def test_what_retrieval_runs_do_says_so_of_ranking_runs(
+    verb: str, options: list[str], ranking: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ranking.parent)
+    Path("users.txt").write_text("1\n", encoding="utf-8")
+    message = refused(verb, ranking, *options)
+    assert f"{ranking} is a ranking run, and a retrieval run is needed" in message
+    assert f"recsys-tfrs export-cascade RETRIEVAL_RUN {ranking}" in message
+
+
+@pytest.mark.parametrize(("verb", "options"), [("explain", []), ("export-cascade", ["two-tower"])])
+def test_what_ranking_runs_do_says_so_of_retrieval_runs(
+    verb: str, options: list[str], retrieval: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(retrieval.parent)
+    message = refused(verb, retrieval, *options)
+    assert "is a retrieval run, and a ranking run is needed, as `recsys-tfrs train deepfm` makes" in message
+    assert "`recsys-tfrs recommend " in message

@@ -71,7 +71,8 @@ class PairData:
         )
         self.like_from = None
         if "like" in self.target_names:
-            self.like_from = config.data.like_from or like_threshold(self.interactions)
+            asked = config.data.like_from
+            self.like_from = like_threshold(self.interactions) if asked is None else asked
         self.name, self.split = self.interactions.name, self.parts.name
         self.split_hash, self.notes = self.parts.hash, self._notes()
         self.counts = {

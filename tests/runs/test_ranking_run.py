@@ -159,3 +159,14 @@ def test_what_cannot_be_learned_is_refused(settings: dict, error: type[Exception
     layers = [{"family": "fm", "data": {"dataset": "simulated-tiny"}}, settings]
     with pytest.raises(error, match=message):
         PairData(build(ranking_config("fm"), layers)).selection()
+
+
+def test_likes_may_begin_at_zero(tmp_path: Path) -> None:
+    table = tmp_path / "mine.csv"
+    rows = [f"u{i % 9},i{i % 7},{i % 5 - 2},{1_000_000 + i}" for i in range(60)]  # ratings of -2 to 2
+    table.write_text("\n".join(["user,item,rating,timestamp", *rows]), encoding="utf-8")
+    for asked, expected, liked in ({}, 1, 0.4), ({"like_from": 0}, 0, 0.6):
+        layer = {"family": "fm", "target": "like", "data": {"dataset": str(table), **asked}}
+        data = PairData(build(ranking_config("fm"), [layer]))
+        assert data.like_from == expected
+        assert data.final(data.selection()).measured.targets.mean() == pytest.approx(liked, abs=0.1)

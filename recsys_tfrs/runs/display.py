@@ -91,8 +91,9 @@ def print_systems(console: Console, rows: Mapping[str, Mapping[str, float]], tit
 def print_figures(console: Console, metrics: RunMetrics) -> None:
     """The model beside its baselines, with the interval of the leading metric."""
     which = "pairs of known users and items" if metrics.pairs == "warm" else "pairs"
+    seen = "left out" if metrics.seen == "filtered" else "included"
     title = (
-        f"{metrics.num_test_measured:,} test {which}, ranked among all {metrics.num_items:,} items, seen ones left out"
+        f"{metrics.num_test_measured:,} test {which}, ranked among all {metrics.num_items:,} items, seen ones {seen}"
     )
     rows = {metrics.family: metrics.metrics, **metrics.baselines}
     if metrics.oracle is not None:
@@ -104,8 +105,8 @@ def print_figures(console: Console, metrics: RunMetrics) -> None:
         console.print(f"ratings predicted with {rating_error_text(metrics)}")
     if metrics.identical_lists > _COLLAPSED:
         console.print(
-            f"[yellow]Collapsed: {metrics.identical_lists:.0%} of the test users get the same ten items before what "
-            "they have seen is left out. Look at the loss and the learning rate, and at what the query is made of.[/]"
+            f"[yellow]Collapsed: {metrics.identical_lists:.0%} of the test users get the same ten items, nothing "
+            "they have seen left out. Look at the loss and the learning rate, and at what the query is made of.[/]"
         )
     for name, details in metrics.baseline_details.items():
         if details.skipped:

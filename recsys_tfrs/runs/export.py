@@ -179,7 +179,7 @@ def _facts(prepared: Prepared, metrics: RunMetrics, index_figures: dict[str, Any
     recorded = metrics.model_dump(mode="json")
     names = (
         "family dataset dataset_notes split split_hash seed num_train num_validation num_test num_test_measured pairs "
-        "metrics metrics_all_pairs intervals baselines comparisons slices"
+        "seen refit metrics metrics_all_pairs intervals baselines comparisons slices"
     )
     return {
         **{name: recorded[name] for name in names.split()},

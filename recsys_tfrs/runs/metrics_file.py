@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, ValidationError
 
@@ -64,7 +64,11 @@ class RunMetrics(Section):
     num_test: int = Field(description="Test rows of the split.")
     num_test_measured: int = Field(description="Test rows that `metrics` averages over, see `pairs`.")
     pairs: str = Field(description="`all` test rows, or the `warm` ones: user and item occur in training.")
-    metrics: Figures = Field(description="The model, seen items filtered.")
+    seen: Literal["filtered", "kept"] = Field(
+        "filtered", description="Whether what a user had in training is a candidate of `metrics`: kept or filtered."
+    )
+    refit: bool = Field(True, description="Whether the model was fitted on validation rows, too, as baselines are.")
+    metrics: Figures = Field(description="The model, seen items treated as `seen` says.")
     metrics_seen_kept: Figures = Field(description="The model, nothing filtered, as the TFRS tutorials measure.")
     metrics_all_pairs: Figures = Field(description="The model on all test rows, cold users and items included.")
     next_item: dict[str, Figures] = Field(

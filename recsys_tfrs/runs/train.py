@@ -98,6 +98,8 @@ def _metrics(prepared: Prepared, fitted: Fitted, measured: Measured, index_figur
         num_test=len(split.test),
         num_test_measured=measured.model.num_pairs,
         pairs=config.pairs,
+        seen="filtered" if config.filters_seen else "kept",
+        refit=bool(config.training.refit),
         metrics=figures,
         metrics_seen_kept=measured.model.metrics_seen_kept,
         metrics_all_pairs=measured.model_all_pairs.metrics,

@@ -96,10 +96,12 @@ def _data(facts: Mapping[str, Any]) -> Iterator[str]:
 
 def _figures(facts: Mapping[str, Any]) -> Iterator[str]:
     which = "of users and items known from training" if facts["pairs"] == "warm" else "of the split"
+    among = "the user has not had" if facts["seen"] == "filtered" else "with those the user has had"
+    fitted = "" if facts["refit"] else " and, unlike the model, refitted on its rows, too"
     yield "\n## Figures\n"
     yield (
-        f"{facts['num_test_measured']:,} test pairs {which}, each ranked among all items the user has not had, ties at "
-        "their expected rank. Square brackets: 95% bootstrap interval over users. Baselines are tuned on validation."
+        f"{facts['num_test_measured']:,} test pairs {which}, each ranked among all items {among}, ties at their "
+        f"expected rank. Square brackets: 95% bootstrap interval over users. Baselines are tuned on validation{fitted}."
     )
     yield ""
     yield "| | " + " | ".join(_METRICS) + " |"

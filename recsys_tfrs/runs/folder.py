@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from recsys_tfrs.errors import RunError
+from recsys_tfrs.config import SectionT, build, read_toml
+from recsys_tfrs.errors import ConfigError, RunError
 
 RUNS = Path("runs")
 LATEST = "latest"
@@ -143,6 +144,22 @@ def _kind(run: Path) -> str | None:
     except (OSError, ValueError) as error:
         raise RunError(f"{run}/metrics.json cannot be read ({error}): train the run again.") from None
     return recorded.get("kind") if isinstance(recorded, dict) else None
+
+
+def read_config(run: Path, section: type[SectionT]) -> SectionT:
+    """The configuration of the complete run in a folder.
+
+    Raises:
+      RunError: it is not there, or not one of this version.
+    """
+    try:
+        return build(section, [read_toml(run / CONFIG_FILE)])
+    except ConfigError as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise RunError(
+            f"{run / CONFIG_FILE} is not one that this version writes ({reason}): train the run again, with the "
+            "settings of that file which there still are."
+        ) from None
 
 
 def discard(folder: RunFolder) -> None:

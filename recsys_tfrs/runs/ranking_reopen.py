@@ -9,13 +9,12 @@ import tensorflow as tf
 from rich.console import Console
 
 from recsys_tfrs import runtime
-from recsys_tfrs.config import build, read_toml
 from recsys_tfrs.errors import RunError
 from recsys_tfrs.models.ranker import Ranker
 from recsys_tfrs.runs.evaluate import TOLERANCE
 from recsys_tfrs.runs.export import check_place
 from recsys_tfrs.runs.fitting import WEIGHTS
-from recsys_tfrs.runs.folder import CONFIG_FILE, open_run
+from recsys_tfrs.runs.folder import open_run, read_config
 from recsys_tfrs.runs.ranking_config import RankingRunConfig, ranking_config
 from recsys_tfrs.runs.ranking_data import Fold
 from recsys_tfrs.runs.ranking_export import write_ranking_export
@@ -60,7 +59,7 @@ def reopen_ranker(path: Path) -> ReopenedRanker:
     """
     run = open_run(path, "ranking")
     recorded = read_ranking_metrics(run)
-    config = build(ranking_config(recorded.family), [read_toml(run / CONFIG_FILE)])
+    config = read_config(run, ranking_config(recorded.family))
     runtime.configure(config.device, seed=config.seed)
     data = TableData(config) if is_table(config.data) else PairData(config)
     fold = data.final(data.selection())

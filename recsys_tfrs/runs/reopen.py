@@ -9,12 +9,11 @@ from pathlib import Path
 import tensorflow as tf
 
 from recsys_tfrs import runtime
-from recsys_tfrs.config import build, read_toml
 from recsys_tfrs.errors import RunError
 from recsys_tfrs.models.scoring import RetrievalScorer
 from recsys_tfrs.runs.config import family_config
 from recsys_tfrs.runs.fitting import WEIGHTS
-from recsys_tfrs.runs.folder import CONFIG_FILE, open_run
+from recsys_tfrs.runs.folder import open_run, read_config
 from recsys_tfrs.runs.metrics_file import RunMetrics, read_metrics
 from recsys_tfrs.runs.prepared import Prepared, prepare
 
@@ -50,7 +49,7 @@ def reopen(path: Path) -> Reopened:
     """
     run = open_run(path, "retrieval")
     recorded = read_metrics(run)
-    config = build(family_config(recorded.family), [read_toml(run / CONFIG_FILE)])
+    config = read_config(run, family_config(recorded.family))
     runtime.configure(config.device, seed=config.seed)
     prepared = prepare(config)
     if prepared.split.hash != recorded.split_hash:

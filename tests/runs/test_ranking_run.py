@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -99,6 +100,14 @@ def test_the_same_configuration_gives_the_same_figures(runs: dict[str, Path], tm
 def test_figures_hold_when_a_run_is_measured_again(runs: dict[str, Path]) -> None:
     console = Console(record=True, quiet=True)
     assert evaluate_ranking(runs["fm"], console)
+
+
+def test_a_run_with_settings_that_are_gone_is_to_be_trained_again(runs: dict[str, Path], tmp_path: Path) -> None:
+    run = Path(shutil.copytree(runs["lr"], tmp_path / "lr"))
+    text = (run / "config.toml").read_text("utf-8")
+    (run / "config.toml").write_text(text.replace("[evaluation]\n", "[evaluation]\nbaselines = true\n"), "utf-8")
+    with pytest.raises(RunError, match=r"Unknown setting 'evaluation\.baselines'.*: train the run again"):
+        evaluate_ranking(run, Console(quiet=True))
 
 
 def test_figures_that_do_not_hold_are_told(runs: dict[str, Path], tmp_path: Path) -> None:

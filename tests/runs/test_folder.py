@@ -60,6 +60,12 @@ def test_what_retrieval_runs_do_says_so_of_ranking_runs(
     assert f"recsys-tfrs export-cascade RETRIEVAL_RUN {ranking}" in message
 
 
+def test_what_only_lists_have_is_not_taken_for_a_ranking_run(ranking: Path) -> None:
+    result = CliRunner().invoke(cli, ["export", str(ranking), "--max-k", "1000", "--index", "auto"])
+    assert result.exit_code == 2
+    assert "--index and --max-k go with lists of a retrieval run" in result.output
+
+
 @pytest.mark.parametrize(("verb", "options"), [("explain", []), ("export-cascade", ["two-tower"])])
 def test_what_ranking_runs_do_says_so_of_retrieval_runs(
     verb: str, options: list[str], retrieval: Path, monkeypatch: pytest.MonkeyPatch

@@ -96,7 +96,7 @@ def load_table(
     for side, table in (("user", users), ("item", items)):
         if table is not None:
             # The id column of a table of its own may be called otherwise than in the interactions.
-            names_id = spec.roles.get(side) if _has_column(table, spec.roles.get(side)) else None
+            names_id = spec.roles.get(side) if has_column(table, spec.roles.get(side)) else None
             tables[side] = read_feature_table(table, side, names_id, spec.kinds, skip_bad_rows=policy.skip_bad_rows)
     elsewhere = set[str]().union(*(table.columns for table in tables.values()))
     raw = read_table(path, spec.roles, policy, {name: k for name, k in spec.kinds.items() if name not in elsewhere})
@@ -137,7 +137,12 @@ def read_table(
     return replace(raw, notes=(*notes, *raw.notes))
 
 
-def _has_column(table: Path, name: str | None) -> bool:
+def has_column(table: Path, name: str | None) -> bool:
+    """Whether a column of that name is in a table's header; no name is none.
+
+    Raises:
+      DataError: the table cannot be read.
+    """
     if not name:
         return False
     if parts := parquet_parts(table):

@@ -74,7 +74,8 @@ def export_run(
     check_place(base)
     opened = reopen(path)
     trained_on = opened.prepared.interactions
-    changes = changed(read_changes(opened.run), trained_on, items=items, remove=remove)
+    id_column = opened.prepared.config.data.columns.get("item")
+    changes = changed(read_changes(opened.run), trained_on, items=items, remove=remove, id_column=id_column)
     opened, allowed = with_catalogue(opened, changes)
     with console.status("building the index and exporting"):
         settings = settings_for(opened, index)

@@ -185,6 +185,7 @@ def _facts(prepared: Prepared, metrics: RunMetrics, index_figures: dict[str, Any
     return {
         **{name: recorded[name] for name in names.split()},
         "config": prepared.config.model_dump(mode="json"),
+        "history_items": prepared.config.model.history_items(prepared.config.features),
         "index_audit": index_figures,
     }
 

@@ -184,8 +184,7 @@ def _limits(facts: Mapping[str, Any]) -> Iterator[str]:
             f"- The lists of the test users cover {metrics['coverage@10']:.1%} of the catalogue (Gini coefficient of "
             f"the exposure {metrics['gini@10']:.2f}; 0 is even, 1 is one item for all)."
         )
-    history = facts.get("config", {}).get("features", {}).get("max_history")
-    if history:
+    if history := facts.get("history_items"):
         yield f"- Of a history the newest {history:,} items count."
     if facts["index"]["kind"] != "exact":
         yield "- The index is approximate, and a filter that keeps few items can shorten a list."

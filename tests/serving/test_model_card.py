@@ -60,7 +60,7 @@ def facts() -> dict[str, Any]:
             },
         },
         "index_audit": {"recall@10": 0.9912, "num_queries": 941},
-        "config": {"features": {"max_history": 1000}},
+        "history_items": 1000,
     }
 
 
@@ -110,6 +110,7 @@ def test_data_use_and_limits(facts: dict[str, Any]) -> None:
     assert "approximate" not in card
     other = {
         **facts,
+        "history_items": None,
         "stored_histories": False,
         "custom_operations": ["Scann>ScannSearchBatched"],
         "index": {**facts["index"], "kind": "scann-tree"},
@@ -118,6 +119,7 @@ def test_data_use_and_limits(facts: dict[str, Any]) -> None:
     assert "but no histories; requests bring them" in card
     assert "operations beyond TensorFlow's own: Scann>ScannSearchBatched" in card
     assert "The index is approximate" in card
+    assert "items count" not in card
 
 
 def test_without_a_run_nothing_was_measured(facts: dict[str, Any]) -> None:

@@ -192,13 +192,11 @@ def export(run: Path, index: Any, to: Path | None, name: str | None, max_k: int,
     context, default = click.get_current_context(), click.core.ParameterSource.DEFAULT
     given = [option for option in ("index", "max_k") if context.get_parameter_source(option) is not default]
     runtime.import_tensorflow()
-    from recsys_tfrs.runs.export import NAME, check_place, export_run
+    from recsys_tfrs.runs.export import export_run
     from recsys_tfrs.runs.folder import is_ranking
     from recsys_tfrs.runs.ranking_reopen import export_ranking_run
 
     console = _console()
-    if to is not None:
-        check_place(to / (name or NAME))
     if is_ranking(run):
         if given:
             options = " and ".join(f"--{option.replace('_', '-')}" for option in given)

@@ -115,9 +115,10 @@ def export_ranking_run(path: Path, *, to: Path | None, name: str | None, store_h
 
     Raises:
       RunError: see `reopen_ranker`.
+      UsageError: a place that cannot hold folders.
     """
-    opened = reopen_ranker(path)
-    base = (to or opened.run) / (name or (NAME if to else IN_RUN))
+    base = (to or open_run(path, "ranking")) / (name or (NAME if to else IN_RUN))
     check_place(base)
+    opened = reopen_ranker(path)
     facts = opened.recorded.model_dump(mode="json")
     return write_ranking_export(opened.model, opened.data, opened.fold, facts, base, store_histories=store_histories)

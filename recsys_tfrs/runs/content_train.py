@@ -66,7 +66,7 @@ def train_content(config: ContentRunConfig, folder: RunFolder, console: Console)
         card_to(version, folder.work)
     metrics = metrics.model_copy(update={"peak_memory_bytes": runtime.peak_memory_bytes()})
     write_content_metrics(metrics, folder.work)
-    write_content_report(metrics, measured, fitted.state, folder.work)
+    write_content_report(metrics, measured, fitted, folder.work)
     path = folder.finish()
     print_content_figures(console, metrics, path)
     return path

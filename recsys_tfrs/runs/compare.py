@@ -35,7 +35,7 @@ def compare_runs(paths: Sequence[Path], console: Console, out: Path | None = Non
         run = open_run(path)
         metrics = read_metrics(run)
         on = (metrics.dataset, metrics.split, metrics.pairs, metrics.split_hash, metrics.num_test_measured)
-        key = (*on, metrics.seen)
+        key: Key = (*on, metrics.seen)
         groups.setdefault(key, {}).update(_systems(run, metrics))
         oracles[key] = metrics.oracle
     for key, systems in groups.items():

@@ -24,7 +24,7 @@ SIMULATED = "simulated"
 SIMULATED_SHOP = "simulated-shop"
 _AUTO_MOVIELENS = "movielens-100k"
 
-#: Seconds to wait for the download host, where the request does not say.
+#: Seconds to wait for the download host.
 _AUTO_TIMEOUT, _NAMED_TIMEOUT = 3.0, 10.0
 
 
@@ -45,7 +45,6 @@ class DataRequest:
         value a `recsys_tfrs.schema.Kind`.
       skip_bad_rows: leave out and count rows that cannot be read.
       duplicates: which row of a repeated (user, item) pair stays, see `recsys_tfrs.data.assemble.Policy`.
-      download_timeout: seconds to wait for the download host; None means 3 for ``auto`` and 10 for a name.
       seed: of simulated data.
       num_rows: of simulated data; None keeps the size its name says.
       core: keep only users and items with at least this many interactions among each other, see `data.core`; of
@@ -60,7 +59,6 @@ class DataRequest:
     columns: Mapping[str, str] = field(default_factory=dict)
     skip_bad_rows: bool = False
     duplicates: Duplicates = "keep-last"
-    download_timeout: float | None = None
     seed: int = 42
     num_rows: int | None = None
     core: int | None = None
@@ -283,7 +281,6 @@ def _load_auto(request: DataRequest) -> Interactions:
 
 
 def _load_named(request: DataRequest, name: str, timeout: float = _NAMED_TIMEOUT) -> Interactions:
-    timeout = timeout if request.download_timeout is None else request.download_timeout
     if request.data_dir is not None:
         folder = _find(name, _places_in(request.data_dir, name))
         if folder is None:

@@ -67,6 +67,9 @@ class RunMetrics(Section):
     seen: Literal["filtered", "kept"] = Field(
         "filtered", description="Whether what a user had in training is a candidate of `metrics`: kept or filtered."
     )
+    num_pairs_seen: int | None = Field(
+        None, description="Of `num_test_measured`, targets that were filtered as seen: misses for every system."
+    )
     refit: bool = Field(True, description="Whether the model was fitted on validation rows, too, as baselines are.")
     metrics: Figures = Field(description="The model, seen items treated as `seen` says.")
     metrics_seen_kept: Figures = Field(description="The model, nothing filtered, as the TFRS tutorials measure.")

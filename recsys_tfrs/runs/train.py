@@ -98,6 +98,7 @@ def _metrics(prepared: Prepared, fitted: Fitted, measured: Measured, index_figur
         num_test=len(split.test),
         num_test_measured=measured.model.num_pairs,
         pairs=config.pairs,
+        num_pairs_seen=measured.model.num_pairs_seen,
         seen="filtered" if config.filters_seen else "kept",
         refit=bool(config.training.refit),
         metrics=figures,

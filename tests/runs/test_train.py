@@ -28,6 +28,7 @@ def test_everything_written_names_the_rules_of_measuring(seen: str, refit: bool,
     path = train(build(family_config("softmax"), [settings]), start(tmp_path / "run", "softmax", resume=False), shown)
     metrics = read_metrics(path)
     assert (metrics.seen, metrics.refit) == ("kept" if seen == "kept" else "filtered", refit)
+    assert metrics.num_pairs_seen == 0  # nobody rates a film twice
     text = shown.file.getvalue()  # type: ignore[attr-defined]
     report, card = ((path / name).read_text(encoding="utf-8") for name in ("report.md", "model_card.md"))
     assert ("seen ones included" in text, "seen ones left out" in text) == (seen == "kept", seen != "kept")

@@ -17,6 +17,7 @@ from recsys_tfrs.evaluation.metrics import UserSums
 
 NUM_RESAMPLES = 1000
 LEVEL = 0.95
+PERCENTILES = (50 * (1 - LEVEL), 50 * (1 + LEVEL))
 
 #: Drawn users held at once.
 _BLOCK_DRAWS = 1 << 22
@@ -41,11 +42,11 @@ class Difference:
 
 
 def confidence_intervals(
-    sums: UserSums, *, num_resamples: int = NUM_RESAMPLES, level: float = LEVEL, seed: int = 0
+    sums: UserSums, *, num_resamples: int = NUM_RESAMPLES, seed: int = 0
 ) -> dict[str, list[float]]:
-    """``{metric: [low, high]}``, percentile intervals of the bootstrap over users."""
+    """``{metric: [low, high]}``, 95% percentile intervals of the bootstrap over users."""
     means = _resampled_means(sums, num_resamples, seed)
-    low, high = np.percentile(means, _percentiles(level), axis=0)
+    low, high = np.percentile(means, PERCENTILES, axis=0)
     return {name: [float(a), float(b)] for name, a, b in zip(sums.names, low, high, strict=True)}
 
 
@@ -54,7 +55,6 @@ def paired_differences(
     b: UserSums,
     *,
     num_resamples: int = NUM_RESAMPLES,
-    level: float = LEVEL,
     seed: int = 0,
     of_means: Callable[[NDArray[np.float64]], NDArray[np.float64]] = lambda means: means,
 ) -> dict[str, Difference]:
@@ -64,7 +64,6 @@ def paired_differences(
       a: one system.
       b: the other.
       num_resamples: of the bootstrap.
-      level: of the intervals.
       seed: of the bootstrap.
       of_means: makes the metrics of ``[..., num_metrics]`` means, where they are not the means themselves.
 
@@ -77,15 +76,11 @@ def paired_differences(
             f"with {a.weights[:, 0].sum():.0f} and {b.weights[:, 0].sum():.0f} pairs: evaluate both on one split."
         )
     resampled = of_means(_resampled_means(a, num_resamples, seed)) - of_means(_resampled_means(b, num_resamples, seed))
-    low, high = np.percentile(resampled, _percentiles(level), axis=0)
+    low, high = np.percentile(resampled, PERCENTILES, axis=0)
     one_sided = 1 + np.minimum((resampled <= 0).sum(axis=0), (resampled >= 0).sum(axis=0))
     p_values = np.minimum(1.0, 2.0 * one_sided / (1 + num_resamples))
     rows = zip(a.names, of_means(a.means()) - of_means(b.means()), low, high, p_values, strict=True)
     return {name: Difference(*map(float, values)) for name, *values in rows}
-
-
-def _percentiles(level: float) -> list[float]:
-    return [50 * (1 - level), 50 * (1 + level)]
 
 
 def _resampled_means(sums: UserSums, num_resamples: int, seed: int) -> NDArray[np.float64]:

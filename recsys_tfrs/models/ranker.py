@@ -375,7 +375,7 @@ def _output(count: int, seed: int, name: str) -> tf.keras.layers.Dense:
 def _one_row(preprocessor: ExamplePreprocessor) -> dict[str, tf.Tensor]:
     """A raw row of which nothing is known."""
     name, encoder = next(iter(preprocessor.encoders.items()))
-    return {name: tf.fill([1] * encoder.raw_rank, tf.constant(encoder.missing, encoder.raw_dtype))}
+    return {name: encoder.missing_rows(1)}
 
 
 def _logit(share: float) -> float:

@@ -10,21 +10,19 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from recsys_tfrs.errors import DataError, UsageError
-from recsys_tfrs.files import write_atomically
 from recsys_tfrs.index.audit import audit
 from recsys_tfrs.index.chooser import FLAT_BELOW, build_index
 from recsys_tfrs.index.config import IndexConfig
 from recsys_tfrs.index.interface import Index
 from recsys_tfrs.models.scoring import RetrievalScorer
 from recsys_tfrs.runs.catalogue import changed, read_changes, with_catalogue, write_changes
-from recsys_tfrs.runs.folder import open_run
+from recsys_tfrs.runs.folder import card_to, open_run
 from recsys_tfrs.runs.index import settings_for
 from recsys_tfrs.runs.metrics_file import RunMetrics
 from recsys_tfrs.runs.prepared import Prepared
 from recsys_tfrs.runs.reopen import reopen
 from recsys_tfrs.serving.export import export_retrieval
-from recsys_tfrs.serving.folders import EXTRA_FOLDER, IN_RUN
-from recsys_tfrs.serving.model_card import MODEL_CARD
+from recsys_tfrs.serving.folders import IN_RUN
 
 Choice = Literal["auto", "exact", "scann"]
 
@@ -188,9 +186,3 @@ def _facts(prepared: Prepared, metrics: RunMetrics, index_figures: dict[str, Any
         "history_items": prepared.config.model.history_items(prepared.config.features),
         "index_audit": index_figures,
     }
-
-
-def card_to(version_folder: Path, run: Path) -> None:
-    """Lay the model card of an export beside the run's report."""
-    card = (version_folder / EXTRA_FOLDER / MODEL_CARD).read_text(encoding="utf-8")
-    write_atomically(run / MODEL_CARD, card)

@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field, ValidationError
 from recsys_tfrs.config import Section
 from recsys_tfrs.errors import RunError
 from recsys_tfrs.files import write_atomically
+from recsys_tfrs.runs.folder import METRICS_FILE
 
 Figures = dict[str, float]
 
@@ -111,7 +112,7 @@ class RunMetrics(Section):
 
 def write_metrics(metrics: RunMetrics, folder: Path) -> None:
     """Write ``metrics.json``."""
-    write_atomically(folder / "metrics.json", metrics.model_dump_json(indent=2) + "\n")
+    write_atomically(folder / METRICS_FILE, metrics.model_dump_json(indent=2) + "\n")
 
 
 def read_metrics(run: Path) -> RunMetrics:
@@ -120,7 +121,7 @@ def read_metrics(run: Path) -> RunMetrics:
     Raises:
       RunError: it is not one of this version.
     """
-    path = run / "metrics.json"
+    path = run / METRICS_FILE
     try:
         return RunMetrics.model_validate_json(path.read_text(encoding="utf-8"))
     except (ValidationError, OSError) as error:

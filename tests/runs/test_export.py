@@ -15,7 +15,8 @@ from recsys_tfrs.errors import DataError
 from recsys_tfrs.index.config import IndexConfig
 from recsys_tfrs.runs import export as module
 from recsys_tfrs.runs.config import family_config
-from recsys_tfrs.runs.export import _facts, audited, card_to, choose_index, export_run
+from recsys_tfrs.runs.export import _facts, audited, choose_index, export_run
+from recsys_tfrs.runs.folder import card_to
 
 
 def scorer(num_items: int = 40, broken: int | None = None) -> Any:

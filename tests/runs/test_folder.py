@@ -10,7 +10,8 @@ from click.testing import CliRunner, Result
 
 from recsys_tfrs.cli import cli
 from recsys_tfrs.errors import RunError
-from recsys_tfrs.runs.folder import open_run
+from recsys_tfrs.runs.folder import CONFIG_FILE, open_run, read_config, removed_on_failure, start, write_config
+from recsys_tfrs.training.config import TrainingConfig
 
 
 @pytest.fixture
@@ -74,3 +75,24 @@ def test_what_ranking_runs_do_says_so_of_retrieval_runs(
     message = refused(verb, retrieval, *options)
     assert "is a retrieval run, and a ranking run is needed, as `recsys-tfrs train deepfm` makes" in message
     assert "`recsys-tfrs recommend " in message
+
+
+@pytest.mark.parametrize("started", [False, True])
+def test_a_run_that_cannot_read_its_data_leaves_nothing_unless_it_is_to_be_resumed(
+    started: bool, tmp_path: Path
+) -> None:
+    folder = start(tmp_path / "run", "mf", resume=False)
+    if started:
+        (folder.work / CONFIG_FILE).touch()
+    with pytest.raises(KeyboardInterrupt), removed_on_failure(folder):
+        raise KeyboardInterrupt
+    assert folder.work.exists() == started
+
+
+def test_a_run_is_continued_with_the_configuration_it_was_started_with(tmp_path: Path) -> None:
+    folder = start(tmp_path / "run", "mf", resume=False)
+    for _ in range(2):
+        write_config(TrainingConfig(epochs=3), folder)
+    with pytest.raises(RunError, match=r"was started with another configuration \(its config\.toml\)"):
+        write_config(TrainingConfig(epochs=4), folder)
+    assert read_config(folder.work, TrainingConfig).epochs == 3

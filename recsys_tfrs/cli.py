@@ -194,7 +194,7 @@ def export(run: Path, index: Any, to: Path | None, name: str | None, max_k: int,
     runtime.import_tensorflow()
     from recsys_tfrs.runs.export import export_run
     from recsys_tfrs.runs.folder import is_ranking
-    from recsys_tfrs.runs.ranking_reopen import export_ranking_run
+    from recsys_tfrs.runs.ranking_export import export_ranking_run
 
     console = _console()
     if is_ranking(run):

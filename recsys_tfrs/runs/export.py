@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from recsys_tfrs.errors import DataError, UsageError
+from recsys_tfrs.errors import DataError
 from recsys_tfrs.index.audit import audit
 from recsys_tfrs.index.chooser import FLAT_BELOW, build_index
 from recsys_tfrs.index.config import IndexConfig
 from recsys_tfrs.index.interface import Index
 from recsys_tfrs.models.scoring import RetrievalScorer
 from recsys_tfrs.runs.catalogue import changed, read_changes, with_catalogue, write_changes
-from recsys_tfrs.runs.folder import card_to, open_run
+from recsys_tfrs.runs.folder import card_to, check_place, open_run
 from recsys_tfrs.runs.index import settings_for
 from recsys_tfrs.runs.metrics_file import RunMetrics
 from recsys_tfrs.runs.prepared import Prepared
@@ -94,17 +94,6 @@ def export_run(
     if base.parent == opened.run:
         card_to(folder, opened.run)
     return folder
-
-
-def check_place(base: Path) -> None:
-    """See that a folder can hold versions.
-
-    Raises:
-      UsageError: it, or one above it, is a file.
-    """
-    for folder in (base, *base.parents):
-        if folder.exists() and not folder.is_dir():
-            raise UsageError(f"{base} cannot hold versions, because {folder} is a file: choose another --to or --name.")
 
 
 def choose_index(

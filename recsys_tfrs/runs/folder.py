@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from recsys_tfrs.config import Section, SectionT, build, read_toml, to_toml
-from recsys_tfrs.errors import ConfigError, RunError
+from recsys_tfrs.errors import ConfigError, RunError, UsageError
 from recsys_tfrs.files import write_atomically
 from recsys_tfrs.serving.folders import EXTRA_FOLDER
 from recsys_tfrs.serving.model_card import MODEL_CARD
@@ -172,6 +172,35 @@ def read_config(run: Path, section: type[SectionT]) -> SectionT:
             f"{run / CONFIG_FILE} is not one that this version writes ({reason}): train the run again, with the "
             "settings of that file which there still are."
         ) from None
+
+
+def check_split_unchanged(run: Path, then: str, now: str) -> None:
+    """See that the data of a run is split as it was when it was trained.
+
+    Args:
+      run: its folder.
+      then: hash of the split that the run records.
+      now: hash of the split that its data makes.
+
+    Raises:
+      RunError: they are not the same.
+    """
+    if then != now:
+        raise RunError(
+            f"The data of {run} has changed since it was trained: its split had the hash {then[:16]}, now it has "
+            f"{now[:16]}. Bring the old data back, or train again."
+        )
+
+
+def check_place(base: Path) -> None:
+    """See that a folder can hold versions.
+
+    Raises:
+      UsageError: it, or one above it, is a file.
+    """
+    for folder in (base, *base.parents):
+        if folder.exists() and not folder.is_dir():
+            raise UsageError(f"{base} cannot hold versions, because {folder} is a file: choose another --to or --name.")
 
 
 def write_config(config: Section, folder: RunFolder) -> None:

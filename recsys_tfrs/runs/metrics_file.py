@@ -14,6 +14,9 @@ from recsys_tfrs.runs.folder import METRICS_FILE
 
 Figures = dict[str, float]
 
+#: Figures further apart than this are not the same measurement; other processors round differently.
+TOLERANCE = 1e-3
+
 
 class TrainingFigures(Section):
     """What training took."""

@@ -89,8 +89,7 @@ class PairData:
 
     def final(self, selection: Fold) -> Fold:
         """See `RankingData`."""
-        train = self.parts.train if self._config.training.refit else self.parts.selection_train
-        return self._fold(train, self.parts.test)
+        return self._fold(self.fitted_rows, self.parts.test)
 
     @property
     def fitted_rows(self) -> NDArray[np.int64]:

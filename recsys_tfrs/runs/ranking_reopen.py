@@ -5,28 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import tensorflow as tf
 from rich.console import Console
 
 from recsys_tfrs import runtime
-from recsys_tfrs.errors import RunError
 from recsys_tfrs.models.ranker import Ranker
-from recsys_tfrs.runs.evaluate import TOLERANCE
-from recsys_tfrs.runs.export import check_place
-from recsys_tfrs.runs.fitting import WEIGHTS
-from recsys_tfrs.runs.folder import open_run, read_config
+from recsys_tfrs.runs.fitting import load_weights
+from recsys_tfrs.runs.folder import check_split_unchanged, open_run, read_config
+from recsys_tfrs.runs.metrics_file import TOLERANCE
 from recsys_tfrs.runs.ranking_config import RankingRunConfig, ranking_config
 from recsys_tfrs.runs.ranking_data import Fold
-from recsys_tfrs.runs.ranking_export import write_ranking_export
 from recsys_tfrs.runs.ranking_fitting import build_ranker
 from recsys_tfrs.runs.ranking_measuring import measure_fold
 from recsys_tfrs.runs.ranking_metrics import RankingMetrics, read_ranking_metrics
 from recsys_tfrs.runs.ranking_pairs import PairData
-from recsys_tfrs.runs.ranking_tables import TableData, is_table
-from recsys_tfrs.serving.folders import IN_RUN
-
-#: Name of a ranking model outside its run; what clients ask a server for.
-NAME = "ranking"
+from recsys_tfrs.runs.ranking_tables import TableData, open_data
 
 
 @dataclass(frozen=True)
@@ -61,19 +53,11 @@ def reopen_ranker(path: Path) -> ReopenedRanker:
     recorded = read_ranking_metrics(run)
     config = read_config(run, ranking_config(recorded.family))
     runtime.configure(config.device, seed=config.seed)
-    data = TableData(config) if is_table(config.data) else PairData(config)
+    data = open_data(config)
     fold = data.final(data.selection())
-    if data.split_hash != recorded.split_hash:
-        raise RunError(
-            f"The data of {path} has changed since it was trained: its split had the hash {recorded.split_hash[:16]}, "
-            f"now it has {data.split_hash[:16]}. Bring the old data back, or train again."
-        )
+    check_split_unchanged(path, recorded.split_hash, data.split_hash)
     model = build_ranker(config, fold)
-    try:
-        model.load_weights(run / WEIGHTS).expect_partial()
-    except (OSError, ValueError, tf.errors.OpError) as error:
-        reason = str(error).splitlines()[0]
-        raise RunError(f"The weights of {path} cannot be read ({reason}): train the run again.") from None
+    load_weights(model, path)
     return ReopenedRanker(run, config, recorded, data, fold, model)
 
 
@@ -99,26 +83,3 @@ def evaluate_ranking(path: Path, console: Console) -> bool:
     if holds:
         console.print(f"All metrics hold within {TOLERANCE}.")
     return holds
-
-
-def export_ranking_run(path: Path, *, to: Path | None, name: str | None, store_histories: bool) -> Path:
-    """Export a finished ranking run once more.
-
-    Args:
-      path: the run.
-      to: folder of all models; None: the run itself.
-      name: of the model; None: ``saved_model`` in the run, `NAME` elsewhere.
-      store_histories: False leaves the users' histories out of the graph.
-
-    Returns:
-      The version folder.
-
-    Raises:
-      RunError: see `reopen_ranker`.
-      UsageError: a place that cannot hold folders.
-    """
-    base = (to or open_run(path, "ranking")) / (name or (NAME if to else IN_RUN))
-    check_place(base)
-    opened = reopen_ranker(path)
-    facts = opened.recorded.model_dump(mode="json")
-    return write_ranking_export(opened.model, opened.data, opened.fold, facts, base, store_histories=store_histories)

@@ -24,6 +24,7 @@ from recsys_tfrs.features.example_encoding import GroupCodes, adapt_encoders, en
 from recsys_tfrs.features.fields import IDS, EncodedExamples, ExamplePreprocessor
 from recsys_tfrs.runs.ranking_config import RankingDataConfig, RankingRunConfig
 from recsys_tfrs.runs.ranking_data import Fold, fewer_negatives, labels_of, targets_of
+from recsys_tfrs.runs.ranking_pairs import PairData
 
 #: Settings by section that nothing is done with where examples are read.
 _OF_INTERACTIONS = {
@@ -185,6 +186,15 @@ class TableData:
                 "with --columns label=NAME, or several with +."
             )
         return names
+
+
+def open_data(config: RankingRunConfig) -> PairData | TableData:
+    """Interactions, or a table of examples.
+
+    Raises:
+      RecsysError: they cannot be read.
+    """
+    return TableData(config) if is_table(config.data) else PairData(config)
 
 
 def _refuse_ignored(config: RankingRunConfig, simulated: bool) -> None:

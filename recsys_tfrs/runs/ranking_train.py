@@ -17,9 +17,8 @@ from recsys_tfrs.runs.ranking_export import write_ranking_export
 from recsys_tfrs.runs.ranking_fitting import FittedRanker, check_compilable, fit_ranker
 from recsys_tfrs.runs.ranking_measuring import importance_of_fields, measure_fold, oracle_figures, write_predictions
 from recsys_tfrs.runs.ranking_metrics import RankingMetrics, TargetFigures, write_ranking_metrics
-from recsys_tfrs.runs.ranking_pairs import PairData
 from recsys_tfrs.runs.ranking_report import print_data, print_figures, write_report
-from recsys_tfrs.runs.ranking_tables import TableData, is_table
+from recsys_tfrs.runs.ranking_tables import open_data
 from recsys_tfrs.serving.folders import IN_RUN
 
 
@@ -59,15 +58,6 @@ def train_ranker(config: RankingRunConfig, folder: RunFolder, console: Console) 
     path = folder.finish()
     print_figures(console, metrics, path)
     return path
-
-
-def open_data(config: RankingRunConfig) -> PairData | TableData:
-    """Interactions, or a table of examples.
-
-    Raises:
-      RecsysError: they cannot be read.
-    """
-    return TableData(config) if is_table(config.data) else PairData(config)
 
 
 def settled(config: RankingRunConfig) -> RankingRunConfig:

@@ -9,11 +9,10 @@ from pathlib import Path
 import tensorflow as tf
 
 from recsys_tfrs import runtime
-from recsys_tfrs.errors import RunError
 from recsys_tfrs.models.scoring import RetrievalScorer
 from recsys_tfrs.runs.config import family_config
-from recsys_tfrs.runs.fitting import WEIGHTS
-from recsys_tfrs.runs.folder import open_run, read_config
+from recsys_tfrs.runs.fitting import load_weights
+from recsys_tfrs.runs.folder import check_split_unchanged, open_run, read_config
 from recsys_tfrs.runs.metrics_file import RunMetrics, read_metrics
 from recsys_tfrs.runs.prepared import Prepared, prepare
 
@@ -52,15 +51,7 @@ def reopen(path: Path) -> Reopened:
     config = read_config(run, family_config(recorded.family))
     runtime.configure(config.device, seed=config.seed)
     prepared = prepare(config)
-    if prepared.split.hash != recorded.split_hash:
-        raise RunError(
-            f"The data of {path} has changed since it was trained: its split had the hash {recorded.split_hash[:16]}, "
-            f"now it has {prepared.split.hash[:16]}. Bring the old data back, or train again."
-        )
+    check_split_unchanged(path, recorded.split_hash, prepared.split.hash)
     model = prepared.build_model(prepared.fitted_on)
-    try:
-        model.load_weights(run / WEIGHTS).expect_partial()
-    except (OSError, ValueError, tf.errors.OpError) as error:
-        reason = str(error).splitlines()[0]
-        raise RunError(f"The weights of {path} cannot be read ({reason}): train the run again.") from None
+    load_weights(model, path)
     return Reopened(run, recorded, prepared, model)

@@ -17,11 +17,12 @@ from recsys_tfrs.runs.explain import explain_run
 from recsys_tfrs.runs.folder import is_ranking, start
 from recsys_tfrs.runs.ranking_compare import compare_rankings
 from recsys_tfrs.runs.ranking_config import RankingRunConfig, ranking_config
+from recsys_tfrs.runs.ranking_export import export_ranking_run
 from recsys_tfrs.runs.ranking_fitting import fit_ranker
 from recsys_tfrs.runs.ranking_measuring import measure_fold
 from recsys_tfrs.runs.ranking_metrics import read_ranking_metrics
 from recsys_tfrs.runs.ranking_pairs import PairData
-from recsys_tfrs.runs.ranking_reopen import evaluate_ranking, export_ranking_run
+from recsys_tfrs.runs.ranking_reopen import evaluate_ranking
 from recsys_tfrs.runs.ranking_train import train_ranker
 
 TRAINING = {"epochs": 2, "batch_size": 500, "jit_compile": False}
@@ -179,3 +180,15 @@ def test_likes_may_begin_at_zero(tmp_path: Path) -> None:
         data = PairData(build(ranking_config("fm"), [layer]))
         assert data.like_from == expected
         assert data.final(data.selection()).measured.targets.mean() == pytest.approx(liked, abs=0.1)
+
+
+def test_weights_and_data_that_are_not_those_of_the_run_are_refused(runs: dict[str, Path], tmp_path: Path) -> None:
+    run = Path(shutil.copytree(runs["lr"], tmp_path / "lr"))
+    weights = run / "checkpoints" / "model.index"
+    weights.write_bytes(weights.read_bytes()[:20])
+    with pytest.raises(RunError, match=r"The weights of .*lr cannot be read .*: train the run again"):
+        evaluate_ranking(run, Console(quiet=True))
+    text = (run / "metrics.json").read_text("utf-8")
+    (run / "metrics.json").write_text(text.replace(json.loads(text)["split_hash"], "0" * 64), "utf-8")
+    with pytest.raises(RunError, match=r"split had the hash 0000000000000000, now it has .*Bring the old data back"):
+        evaluate_ranking(run, Console(quiet=True))

@@ -47,7 +47,7 @@ def fails(*arguments: str | Path) -> tuple[int, str]:
         (["export", "no-run"], "There is no run at no-run"),
         (["export", "no-run", "--index", "hnsw"], "'hnsw' is not one of 'auto', 'exact', 'scann'"),
         (["export", "no-run", "--max-k", "0"], "0 is not in the range x>=1"),
-        (["serve-check", "no-run"], "There is no exported model at no-run"),
+        (["serve-check", "no-run"], "There is no exported model in no-run"),
         (["batch-recommend", "no-run", "--users", "users.txt", "--out", "o"], "users.txt cannot be read"),
     ],
 )

@@ -12,20 +12,17 @@ of 10,000 clusters, the estimated standard error is itself known to within about
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys_tfrs.evaluation.intervals import NUM_RESAMPLES, PERCENTILES, Difference
+from recsys_tfrs.evaluation.intervals import NUM_RESAMPLES, Difference, bounds, times_drawn
 
 #: See above.
 MAX_CLUSTERS = 10_000
-
-#: Draws held at once.
-_BLOCK_DRAWS = 1 << 22
 
 Values = NDArray[np.float64]
 Name = TypeVar("Name", bound=Hashable)
@@ -79,20 +76,10 @@ def resample(
     if not statistics:
         return {}
     totals = np.concatenate([statistic.totals for statistic in statistics.values()], axis=1)
-    sums = np.concatenate([times @ totals for times in _times_drawn(len(totals), num_resamples, seed)])
+    sums = np.concatenate([times @ totals for times in times_drawn(len(totals), num_resamples, seed)])
     ends = np.cumsum([statistic.totals.shape[1] for statistic in statistics.values()])
     parts = np.split(sums, ends[:-1], axis=1)
     return {name: statistics[name].of_sums(part) for name, part in zip(statistics, parts, strict=True)}
-
-
-def _times_drawn(num_clusters: int, num_resamples: int, seed: int) -> Iterator[Values]:
-    rng = np.random.default_rng(seed)
-    step = max(1, _BLOCK_DRAWS // num_clusters)
-    for low in range(0, num_resamples, step):
-        count = min(step, num_resamples - low)
-        drawn = rng.integers(0, num_clusters, size=(count, num_clusters)) + num_clusters * np.arange(count)[:, None]
-        times = np.bincount(drawn.ravel(), minlength=count * num_clusters)
-        yield times.reshape(count, num_clusters).astype(np.float64)
 
 
 def intervals(statistics: Mapping[Name, Statistic], *, seed: int = 0) -> dict[Name, list[float]]:
@@ -105,7 +92,7 @@ def interval(statistic: Statistic, resampled: Values) -> list[float]:
     """``[low, high]`` of a statistic from ``[num_resamples]`` values of it."""
     # A resample without any cluster that matters has no figure.
     known = resampled[np.isfinite(resampled)]
-    low, high = np.percentile(known, PERCENTILES).tolist()
+    low, high = bounds(known).tolist()
     value = statistic.value
     return [max(0.0, 2 * value - high), max(2 * value - low, value)] if statistic.biased else [low, high]
 
@@ -123,6 +110,6 @@ def differences(a: Mapping[str, Statistic], b: Mapping[str, Statistic], *, seed:
 def _difference(difference: float, resampled: Values, biased: bool) -> Difference:
     known = resampled[np.isfinite(resampled)]
     known = 2 * difference - known if biased else known
-    low, high = np.percentile(known, PERCENTILES).tolist()
+    low, high = bounds(known).tolist()
     one_sided = 1 + int(min(np.count_nonzero(known <= 0), np.count_nonzero(known >= 0)))
     return Difference(difference, low, high, min(1.0, 2.0 * one_sided / (1 + len(known))))

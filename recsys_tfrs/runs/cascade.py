@@ -136,6 +136,12 @@ def check_same_data(retrieval: Reopened, ranking: ReopenedRanker) -> None:
 def shares(candidates: int, quotas: Sequence[int | None]) -> list[int]:
     """Candidates of each source: its quota, or an even share of what the quotas leave, the first taking the rest.
 
+    Example:
+      >>> shares(200, [None, 50, None])
+      [75, 50, 75]
+      >>> shares(200, [None, None, None])
+      [68, 66, 66]
+
     Raises:
       UsageError: a source would bring none.
     """

@@ -29,12 +29,22 @@ _RECOMMENDED = 5
 
 
 def duration(seconds: float) -> str:
-    """Seconds for people: ``4.2 s`` or ``3 min 20 s``."""
+    """Seconds for people.
+
+    Example:
+      >>> duration(4.16), duration(200)
+      ('4.2 s', '3 min 20 s')
+    """
     return f"{seconds:.1f} s" if seconds < 120 else f"{int(seconds // 60)} min {int(seconds % 60)} s"
 
 
 def size(num_bytes: float) -> str:
-    """Bytes for people: ``1.2 GiB``, ``3.4 MiB`` or ``5.6 KiB``."""
+    """Bytes for people.
+
+    Example:
+      >>> size(1_300_000_000), size(3_565_158), size(512)
+      ('1.2 GiB', '3.4 MiB', '0.5 KiB')
+    """
     unit, scale = ("GiB", 2**30) if num_bytes >= 2**30 else ("MiB", 2**20) if num_bytes >= 2**20 else ("KiB", 2**10)
     return f"{num_bytes / scale:.1f} {unit}"
 

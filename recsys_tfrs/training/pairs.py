@@ -170,6 +170,11 @@ def keep_probability(items: NDArray[np.int32], num_items: int, subsample: float)
       items: all occurrences, as internal ids.
       num_items: size of the catalogue.
       subsample: t; 0 keeps everything.
+
+    Example:
+      >>> kept = keep_probability(np.array([1, 1, 1, 2]), num_items=2, subsample=0.03)
+      >>> kept.astype(float).round(2).tolist()  # of padding and of the two items
+      [1.0, 0.2, 0.35]
     """
     if subsample == 0:
         return np.ones(num_items + 1, dtype=np.float32)

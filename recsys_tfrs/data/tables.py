@@ -107,7 +107,18 @@ def load_table(
 def read_table(
     path: Path, roles: Mapping[str, str], policy: Policy, context: Mapping[str, Kind] | None = None
 ) -> RawInteractions:
-    """The rows of an interactions table, before ids are numbered; `context` declares its further columns to read."""
+    """The rows of an interactions table, before ids are numbered.
+
+    Args:
+      path: CSV, TSV or Parquet file, or a folder of Parquet files.
+      roles: see `Columns`.
+      policy: about bad rows.
+      context: further columns to read and their kinds.
+
+    Raises:
+      DataError: the file is missing or malformed, or a named column is not there; the message names file and line.
+      UsageError: it is no table, one column has two roles, or a declared one is nowhere.
+    """
     context = context or {}
     if not path.exists():
         raise DataError(f"{path} does not exist: check the path.")

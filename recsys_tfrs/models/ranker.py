@@ -231,7 +231,7 @@ class Ranker(Model):
         return tf.add_n([*outputs.values()]) + self.bias
 
     def predictions(self, total: tf.Tensor) -> tf.Tensor:
-        """Probabilities and ratings from sums of parts."""
+        """``[batch, num_targets]`` sums of parts -> ``[batch, num_targets]`` probabilities and ratings."""
         total = total * self.calibration[:, 0] + self.calibration[:, 1]
         columns = []
         for place, target in enumerate(self.targets):

@@ -100,7 +100,17 @@ def export_cascade_run(
 
 
 def open_cascade(retrieval: Path, ranking: Path, options: CascadeOptions) -> OpenedCascade:
-    """Reopen the runs of a cascade, to measure or to export; errors as of `export_cascade_run`."""
+    """Reopen the runs of a cascade, to measure or to export.
+
+    Args:
+      retrieval: run of the first source.
+      ranking: run of the ranking model, on interactions.
+      options: see `CascadeOptions`.
+
+    Raises:
+      RunError: a run is unfinished, damaged, of another kind, or of another data set or split.
+      UsageError: quotas that are not possible.
+    """
     names = [name for name, _ in options.sources if name != POPULARITY]
     for path in (retrieval, *map(Path, names)):
         open_run(path, "retrieval")  # refused before anything is read

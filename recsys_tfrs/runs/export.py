@@ -116,7 +116,17 @@ def choose_index(
 def audited(
     prepared: Prepared, scorer: RetrievalScorer, index: Index, allowed: NDArray[np.bool_] | None = None
 ) -> dict[str, Any]:
-    """Figures of an index on queries of test users."""
+    """Figures of an index on queries of test users.
+
+    Args:
+      prepared: data and split.
+      scorer: of the vectors the index holds.
+      index: to be audited.
+      allowed: ``[num_items + 1]`` False for items the index leaves out; None: it holds all.
+
+    Raises:
+      DataError: the split has no test users.
+    """
     users = np.unique(prepared.interactions.users[prepared.split.test])[:_AUDITED_USERS]
     if not len(users):
         raise DataError("The split has no test users to audit the index with: choose a larger test part.")

@@ -189,15 +189,18 @@ def export(run: Path, index: Any, to: Path | None, name: str | None, max_k: int,
     """Export RUN once more: a new version folder for TensorFlow Serving."""
     from recsys_tfrs import runtime
 
+    context, default = click.get_current_context(), click.core.ParameterSource.DEFAULT
+    given = [option for option in ("index", "max_k") if context.get_parameter_source(option) is not default]
     runtime.import_tensorflow()
-    from recsys_tfrs.runs.export import NAME, check_place, export_run
+    from recsys_tfrs.runs.export import export_run
     from recsys_tfrs.runs.folder import is_ranking
-    from recsys_tfrs.runs.ranking_reopen import export_ranking_run
+    from recsys_tfrs.runs.ranking_export import export_ranking_run
 
     console = _console()
-    if to is not None:
-        check_place(to / (name or NAME))
     if is_ranking(run):
+        if given:
+            options = " and ".join(f"--{option.replace('_', '-')}" for option in given)
+            raise click.UsageError(f"{options} go with lists of a retrieval run; {run} ranks and has none.")
         folder = export_ranking_run(run, to=to, name=name, store_histories=not no_histories)
     else:
         folder = export_run(run, console, index=index, to=to, name=name, max_k=max_k, store_histories=not no_histories)

@@ -76,7 +76,12 @@ def parse_assignment(text: str) -> Tree:
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> Tree:
-    """`base` with the leaves of `over` in place of its own."""
+    """`base` with the leaves of `over` in place of its own.
+
+    Example:
+      >>> merge({"data": {"dataset": "auto", "core": 5}, "seed": 1}, {"data": {"core": 3}})
+      {'data': {'dataset': 'auto', 'core': 3}, 'seed': 1}
+    """
     result = dict(base)
     for key, value in over.items():
         below = result.get(key)

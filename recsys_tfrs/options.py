@@ -9,7 +9,12 @@ import click
 
 
 def columns(_context: click.Context, _parameter: click.Parameter, text: str | None) -> dict[str, str]:
-    """``user=uid,item=sku`` -> ``{"user": "uid", "item": "sku"}``."""
+    """The value of ``--columns`` as a mapping.
+
+    Example:
+      >>> columns(None, None, "user=uid, item=sku")
+      {'user': 'uid', 'item': 'sku'}
+    """
     if not text:
         return {}
     pairs = [part.partition("=") for part in text.split(",")]

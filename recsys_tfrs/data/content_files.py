@@ -104,7 +104,9 @@ def read_wav(path: Path, rate: int) -> NDArray[np.float32]:
             warnings.filterwarnings("error", "Reached EOF prematurely", wavfile.WavFileWarning)
             found, samples = wavfile.read(path)
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from None
+        raise DataError(
+            f"{path} cannot be read: {error.strerror or error}. See that it may be read, or take it away."
+        ) from None
     except Exception as error:  # scipy raises whatever a damaged header leads it to
         raise DataError(f"{path} cannot be read as WAV ({error}): it is damaged or truncated.") from None
     if not samples.size or found <= 0:

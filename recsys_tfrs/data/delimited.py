@@ -124,7 +124,9 @@ def read_records(
         lines = folder.read(file).decode(encoding).removeprefix("\ufeff").split("\n")
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
-        raise DataError(f"{folder.label(file)}, line {line}: not {encoding} text.") from None
+        raise DataError(
+            f"{folder.label(file)}, line {line}: not {encoding} text, as this file comes: get it anew."
+        ) from None
     lines = [line.rstrip("\r") for line in lines]
     rows: Iterable[list[str]] = csv.reader(lines) if quoted else (line.split(delimiter) for line in lines)
     records = []

@@ -58,7 +58,11 @@ class ExampleRequest:
 
     def __post_init__(self) -> None:
         if (self.dataset is None) == (self.train is None):
-            raise UsageError("Expected either one data set to split (--dataset) or a file of training rows (--train).")
+            given = "neither" if self.dataset is None else f"--dataset {self.dataset} and --train {self.train}"
+            raise UsageError(
+                "Expected either one data set to split (--dataset) or a file of training rows (--train), but "
+                f"{given} came."
+            )
         if self.train is None and (self.validation or self.test):
             raise UsageError("--valid and --test are files beside --train: give the training rows with --train.")
         shares = (self.test_fraction, self.validation_fraction)

@@ -44,7 +44,7 @@ class Histories:
         return np.diff(self.offsets)
 
     def of(self, user: int) -> NDArray[np.int32]:
-        """Items of one user, oldest first."""
+        """``[length]`` int32 items of one user, oldest first."""
         return self.items[self.offsets[user] : self.offsets[user + 1]]
 
     def positions(self, users: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -62,7 +62,12 @@ class Histories:
 
 
 def build_histories(interactions: Interactions, rows: NDArray[np.int64]) -> Histories:
-    """Group the chosen rows by user, stably sorted by time and then by file order."""
+    """Group the chosen rows by user, stably sorted by time and then by file order.
+
+    Args:
+      interactions: the data set.
+      rows: ``[num_rows]`` row numbers, in any order.
+    """
     rows = np.sort(rows)
     users = interactions.users[rows]
     if interactions.timestamps is None:

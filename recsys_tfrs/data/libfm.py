@@ -253,7 +253,9 @@ def _irregular(path: Path, data: bytes, line: int) -> _Lines:
     try:
         text = data.decode("utf-8-sig" if line == 1 else "utf-8").rstrip("\n")
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}, line {line + data.count(10, 0, error.start)}: not UTF-8 text.") from None
+        raise DataError(
+            f"{path}, line {line + data.count(10, 0, error.start)}: not UTF-8 text: save the file as UTF-8."
+        ) from None
     lines = pc.list_flatten(pc.split_pattern(pa.array([text], pa.large_string()), "\n"))
     lines = pc.utf8_trim_whitespace(pc.replace_substring_regex(lines, "#.*", ""))
     filled = pc.greater(pc.binary_length(lines), 0)

@@ -63,7 +63,11 @@ def check_targets(names: Sequence[str], interactions: Interactions) -> None:
 
 
 def like_threshold(interactions: Interactions) -> float:
-    """The rating a like begins at: the first on the scale that is three quarters of the way up, 4 of 1 to 5."""
+    """The rating a like begins at: the first on the scale that is three quarters of the way up, 4 of 1 to 5.
+
+    Raises:
+      DataError: there are no ratings.
+    """
     if interactions.ratings is None:
         raise DataError(f"{interactions.name} has no ratings to tell likes by.")
     scale = np.unique(interactions.ratings)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from recsys_tfrs.data import lists, movielens, movietweetings, session_files, tfds_movielens
@@ -24,7 +24,7 @@ SIMULATED = "simulated"
 SIMULATED_SHOP = "simulated-shop"
 _AUTO_MOVIELENS = "movielens-100k"
 
-#: Seconds to wait for the download host, where the request does not say.
+#: Seconds to wait for the download host.
 _AUTO_TIMEOUT, _NAMED_TIMEOUT = 3.0, 10.0
 
 
@@ -45,7 +45,6 @@ class DataRequest:
         value a `recsys_tfrs.schema.Kind`.
       skip_bad_rows: leave out and count rows that cannot be read.
       duplicates: which row of a repeated (user, item) pair stays, see `recsys_tfrs.data.assemble.Policy`.
-      download_timeout: seconds to wait for the download host; None means 3 for ``auto`` and 10 for a name.
       seed: of simulated data.
       num_rows: of simulated data; None keeps the size its name says.
       core: keep only users and items with at least this many interactions among each other, see `data.core`; of
@@ -60,7 +59,6 @@ class DataRequest:
     columns: Mapping[str, str] = field(default_factory=dict)
     skip_bad_rows: bool = False
     duplicates: Duplicates = "keep-last"
-    download_timeout: float | None = None
     seed: int = 42
     num_rows: int | None = None
     core: int | None = None
@@ -131,10 +129,12 @@ def _load(request: DataRequest) -> Interactions:
                 f"--{' and --'.join(of_ones_own)} go with a table of your own, not with --dataset {name}: give the "
                 "table's path to --dataset."
             )
+        _refuse_unread(request)
         if name == AUTO:
             return _load_auto(request)
         return _load_simulated(request, name) if name.startswith(SIMULATED) else _load_named(request, name)
     if name.startswith(lists.PREFIX):
+        _refuse_unread(request)
         return _load_lists(request)
     path = Path(name).expanduser()
     if not path.exists():
@@ -143,7 +143,24 @@ def _load(request: DataRequest) -> Interactions:
             f"{', '.join(known_names())}, the path of your data, or {lists.PREFIX}PATH of a text with a "
             "list of items a line."
         )
+    _refuse_unread(request)
     return load_path(path, request)
+
+
+def _refuse_unread(request: DataRequest) -> None:
+    """See that nothing was given that is not looked at with this data set; what ``auto`` finds is not known yet."""
+    name = request.dataset
+    if request.data_dir is not None and name != AUTO and name not in known_names():
+        raise UsageError(
+            f"--data-dir is where the files of a named data set lie ({', '.join(known_names())}) and does not go with "
+            f"--dataset {name}: leave it out."
+        )
+    real = not name.startswith(SIMULATED) and (name != AUTO or request.data_dir is not None)
+    if request.num_rows is not None and real:
+        raise UsageError(
+            f"data.num_rows is the size of simulated data and does not go with real data, here {name}: leave it out, "
+            f"or use --dataset {SIMULATED}."
+        )
 
 
 def known_names() -> tuple[str, ...]:
@@ -255,14 +272,15 @@ def _load_auto(request: DataRequest) -> Interactions:
             raise DatasetNotFoundError(f"--data-dir {request.data_dir} does not exist.")
         return load_path(request.data_dir, request)
     try:
-        return _load_named(request, _AUTO_MOVIELENS, timeout=_AUTO_TIMEOUT)
+        found = _load_named(request, _AUTO_MOVIELENS, timeout=_AUTO_TIMEOUT)
     except DatasetNotFoundError as error:
         simulated = _load_simulated(request, SIMULATED)
         return simulated.with_notes(f"SIMULATED DATA stand in for MovieLens 100K. {error}")
+    _refuse_unread(replace(request, dataset=found.name))
+    return found
 
 
 def _load_named(request: DataRequest, name: str, timeout: float = _NAMED_TIMEOUT) -> Interactions:
-    timeout = timeout if request.download_timeout is None else request.download_timeout
     if request.data_dir is not None:
         folder = _find(name, _places_in(request.data_dir, name))
         if folder is None:

@@ -68,7 +68,11 @@ class Split:
 
 
 def time_order(interactions: Interactions, rows: Rows) -> Rows:
-    """`rows` sorted by (timestamp, file order), oldest first."""
+    """``[num_rows]`` `rows` sorted by (timestamp, file order), oldest first.
+
+    Raises:
+      SplitError: there are no timestamps.
+    """
     if interactions.timestamps is None:
         raise SplitError(
             f"Data set {interactions.name!r} has no timestamps, which this split needs: "

@@ -144,7 +144,12 @@ def _plain(name: str) -> str:
 
 
 def guess_column(names: Sequence[str], role: str) -> str | None:
-    """The column most likely to be the ``user``, ``item``, ``rating`` or ``timestamp``."""
+    """The column most likely to be the ``user``, ``item``, ``rating`` or ``timestamp``; None where no name is usual.
+
+    Example:
+      >>> guess_column(["User ID", "movie_id", "stars"], "item")
+      'movie_id'
+    """
     by_plain = {_plain(name): name for name in reversed(names)}
     return next((by_plain[_plain(usual)] for usual in ID_NAMES[role] if _plain(usual) in by_plain), None)
 

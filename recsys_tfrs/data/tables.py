@@ -96,7 +96,7 @@ def load_table(
     for side, table in (("user", users), ("item", items)):
         if table is not None:
             # The id column of a table of its own may be called otherwise than in the interactions.
-            names_id = spec.roles.get(side) if _has_column(table, spec.roles.get(side)) else None
+            names_id = spec.roles.get(side) if has_column(table, spec.roles.get(side)) else None
             tables[side] = read_feature_table(table, side, names_id, spec.kinds, skip_bad_rows=policy.skip_bad_rows)
     elsewhere = set[str]().union(*(table.columns for table in tables.values()))
     raw = read_table(path, spec.roles, policy, {name: k for name, k in spec.kinds.items() if name not in elsewhere})
@@ -107,7 +107,18 @@ def load_table(
 def read_table(
     path: Path, roles: Mapping[str, str], policy: Policy, context: Mapping[str, Kind] | None = None
 ) -> RawInteractions:
-    """The rows of an interactions table, before ids are numbered; `context` declares its further columns to read."""
+    """The rows of an interactions table, before ids are numbered.
+
+    Args:
+      path: CSV, TSV or Parquet file, or a folder of Parquet files.
+      roles: see `Columns`.
+      policy: about bad rows.
+      context: further columns to read and their kinds.
+
+    Raises:
+      DataError: the file is missing or malformed, or a named column is not there; the message names file and line.
+      UsageError: it is no table, one column has two roles, or a declared one is nowhere.
+    """
     context = context or {}
     if not path.exists():
         raise DataError(f"{path} does not exist: check the path.")
@@ -137,7 +148,12 @@ def read_table(
     return replace(raw, notes=(*notes, *raw.notes))
 
 
-def _has_column(table: Path, name: str | None) -> bool:
+def has_column(table: Path, name: str | None) -> bool:
+    """Whether a column of that name is in a table's header; no name is none.
+
+    Raises:
+      DataError: the table cannot be read.
+    """
     if not name:
         return False
     if parts := parquet_parts(table):

@@ -61,6 +61,13 @@ def detect_format(sample: list[str]) -> TimeFormat:
 def parse_number(text: str) -> float:
     """A finite decimal number.
 
+    Example:
+      >>> parse_number("-1.5e3")
+      -1500.0
+      >>> parse_number("inf")
+      Traceback (most recent call last):
+      ValueError: 'inf' is not a finite number
+
     Raises:
       ValueError: the text is no number, or not a finite one; says which.
     """

@@ -18,7 +18,7 @@ from recsys_tfrs.evaluation.metrics import UserSums
 NUM_RESAMPLES = 1000
 LEVEL = 0.95
 
-#: Drawn users held at once.
+#: Draws held at once.
 _BLOCK_DRAWS = 1 << 22
 
 
@@ -41,11 +41,11 @@ class Difference:
 
 
 def confidence_intervals(
-    sums: UserSums, *, num_resamples: int = NUM_RESAMPLES, level: float = LEVEL, seed: int = 0
+    sums: UserSums, *, num_resamples: int = NUM_RESAMPLES, seed: int = 0
 ) -> dict[str, list[float]]:
-    """``{metric: [low, high]}``, percentile intervals of the bootstrap over users."""
+    """``{metric: [low, high]}``, 95% percentile intervals of the bootstrap over users."""
     means = _resampled_means(sums, num_resamples, seed)
-    low, high = np.percentile(means, _percentiles(level), axis=0)
+    low, high = bounds(means)
     return {name: [float(a), float(b)] for name, a, b in zip(sums.names, low, high, strict=True)}
 
 
@@ -54,7 +54,6 @@ def paired_differences(
     b: UserSums,
     *,
     num_resamples: int = NUM_RESAMPLES,
-    level: float = LEVEL,
     seed: int = 0,
     of_means: Callable[[NDArray[np.float64]], NDArray[np.float64]] = lambda means: means,
 ) -> dict[str, Difference]:
@@ -64,7 +63,6 @@ def paired_differences(
       a: one system.
       b: the other.
       num_resamples: of the bootstrap.
-      level: of the intervals.
       seed: of the bootstrap.
       of_means: makes the metrics of ``[..., num_metrics]`` means, where they are not the means themselves.
 
@@ -77,29 +75,31 @@ def paired_differences(
             f"with {a.weights[:, 0].sum():.0f} and {b.weights[:, 0].sum():.0f} pairs: evaluate both on one split."
         )
     resampled = of_means(_resampled_means(a, num_resamples, seed)) - of_means(_resampled_means(b, num_resamples, seed))
-    low, high = np.percentile(resampled, _percentiles(level), axis=0)
+    low, high = bounds(resampled)
     one_sided = 1 + np.minimum((resampled <= 0).sum(axis=0), (resampled >= 0).sum(axis=0))
     p_values = np.minimum(1.0, 2.0 * one_sided / (1 + num_resamples))
     rows = zip(a.names, of_means(a.means()) - of_means(b.means()), low, high, p_values, strict=True)
     return {name: Difference(*map(float, values)) for name, *values in rows}
 
 
-def _percentiles(level: float) -> list[float]:
-    return [50 * (1 - level), 50 * (1 + level)]
-
-
 def _resampled_means(sums: UserSums, num_resamples: int, seed: int) -> NDArray[np.float64]:
     """``[num_resamples, num_metrics]``; drawing users is weighting them by how often they were drawn."""
     weighted = (
-        (times @ sums.sums) / (times @ sums.weights) for times in _times_drawn(len(sums.users), num_resamples, seed)
+        (times @ sums.sums) / (times @ sums.weights) for times in times_drawn(len(sums.users), num_resamples, seed)
     )
     return np.concatenate(list(weighted))
 
 
-def _times_drawn(num_users: int, num_resamples: int, seed: int) -> Iterator[NDArray[np.float64]]:
+def bounds(resampled: NDArray[np.float64]) -> NDArray[np.float64]:
+    """``[num_resamples, ...]`` -> ``[2, ...]``, ends of the percentile interval of `LEVEL`."""
+    return np.asarray(np.percentile(resampled, [50 * (1 - LEVEL), 50 * (1 + LEVEL)], axis=0))
+
+
+def times_drawn(num: int, num_resamples: int, seed: int) -> Iterator[NDArray[np.float64]]:
+    """Blocks of ``[num_resamples, num]``: how often each of `num` users or clusters is drawn with replacement."""
     rng = np.random.default_rng(seed)
-    step = max(1, _BLOCK_DRAWS // num_users)
+    step = max(1, _BLOCK_DRAWS // num)
     for low in range(0, num_resamples, step):
         count = min(step, num_resamples - low)
-        drawn = rng.integers(0, num_users, size=(count, num_users)) + num_users * np.arange(count)[:, None]
-        yield np.bincount(drawn.ravel(), minlength=count * num_users).reshape(count, num_users).astype(np.float64)
+        drawn = rng.integers(0, num, size=(count, num)) + num * np.arange(count)[:, None]
+        yield np.bincount(drawn.ravel(), minlength=count * num).reshape(count, num).astype(np.float64)

@@ -105,8 +105,6 @@ def slice_predictions(
     *,
     weights: NDArray[Any] | None = None,
     groups: NDArray[np.integer] | None = None,
-    min_rows: int = MIN_ROWS,
-    min_users: int = MIN_USERS,
     seed: int = 0,
 ) -> dict[str, SliceFigures]:
     """Every metric by group.
@@ -118,8 +116,6 @@ def slice_predictions(
       slices: name -> group of each row, as `RowGroups` or as ``[num_rows]`` labels.
       weights: as there.
       groups: as there; the users by which the bootstrap draws.
-      min_rows: rows below which a group gets no figures.
-      min_users: users below which it gets none, where users are known.
       seed: of the bootstrap.
 
     Raises:
@@ -136,7 +132,7 @@ def slice_predictions(
                 f"Slice {name!r} has groups of shape {list(told_apart.codes.shape)} for predictions of shape "
                 f"{list(np.shape(predicted))}: give one group per row."
             )
-        found[name] = _measure_slice(rows, told_apart, min_rows, min_users, seed)
+        found[name] = _measure_slice(rows, told_apart, seed)
     return found
 
 
@@ -145,10 +141,10 @@ def _by_label(labels: NDArray[Any]) -> RowGroups:
     return RowGroups([str(name) for name in names], codes)
 
 
-def _measure_slice(rows: Rows, told_apart: RowGroups, min_rows: int, min_users: int, seed: int) -> SliceFigures:
+def _measure_slice(rows: Rows, told_apart: RowGroups, seed: int) -> SliceFigures:
     codes = told_apart.codes[rows.order]
     parts = {label: rows.take(codes == code) for code, label in enumerate(told_apart.labels) if (codes == code).any()}
-    too_few = {label: _too_few(part, min_rows, min_users) for label, part in parts.items()}
+    too_few = {label: _too_few(part) for label, part in parts.items()}
     measured = {
         label: Measured({}, {"all": too_few[label]}, 0) if too_few[label] else measure(part)
         for label, part in parts.items()
@@ -173,11 +169,11 @@ def _measure_slice(rows: Rows, told_apart: RowGroups, min_rows: int, min_users: 
     return SliceFigures(groups, _gaps(statistics, resampled))
 
 
-def _too_few(part: Rows, min_rows: int, min_users: int) -> str:
-    if len(part) < min_rows:
-        return f"{len(part)} rows, fewer than {min_rows}"
-    if part.users is not None and part.num_users < min_users:
-        return f"{part.num_users} users, fewer than {min_users}"
+def _too_few(part: Rows) -> str:
+    if len(part) < MIN_ROWS:
+        return f"{len(part)} rows, fewer than {MIN_ROWS}"
+    if part.users is not None and part.num_users < MIN_USERS:
+        return f"{part.num_users} users, fewer than {MIN_USERS}"
     return ""
 
 

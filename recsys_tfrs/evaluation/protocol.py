@@ -160,7 +160,7 @@ def evaluate(
         ranking=ranking,
         num_pairs=len(rows),
         num_pairs_all=len(rows_test),
-        num_pairs_seen=int(np.count_nonzero(ranking.greater == MISS)),
+        num_pairs_seen=int(np.count_nonzero((ranking.greater == MISS) & (kept.greater != MISS))),
     )
 
 

@@ -144,12 +144,11 @@ def rank_filtered_and_kept(
     seen: Histories,
     num_items: int,
     catalogue: Mask | None = None,
-    list_length: int = LIST_LENGTH,
     batch_users: int | None = None,
 ) -> tuple[Ranking, Ranking]:
     """`rank` with the seen items filtered, and with them kept, from one pass over the scores."""
     # Kept first: filtering marks the block's scores in place.
-    kept, filtered = _rank_all(scorer, users, items, [None, seen], num_items, catalogue, list_length, batch_users)
+    kept, filtered = _rank_all(scorer, users, items, [None, seen], num_items, catalogue, LIST_LENGTH, batch_users)
     return filtered, kept
 
 

@@ -12,20 +12,17 @@ of 10,000 clusters, the estimated standard error is itself known to within about
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys_tfrs.evaluation.intervals import LEVEL, NUM_RESAMPLES, Difference
+from recsys_tfrs.evaluation.intervals import NUM_RESAMPLES, Difference, bounds, times_drawn
 
 #: See above.
 MAX_CLUSTERS = 10_000
-
-#: Draws held at once.
-_BLOCK_DRAWS = 1 << 22
 
 Values = NDArray[np.float64]
 Name = TypeVar("Name", bound=Hashable)
@@ -79,53 +76,40 @@ def resample(
     if not statistics:
         return {}
     totals = np.concatenate([statistic.totals for statistic in statistics.values()], axis=1)
-    sums = np.concatenate([times @ totals for times in _times_drawn(len(totals), num_resamples, seed)])
+    sums = np.concatenate([times @ totals for times in times_drawn(len(totals), num_resamples, seed)])
     ends = np.cumsum([statistic.totals.shape[1] for statistic in statistics.values()])
     parts = np.split(sums, ends[:-1], axis=1)
     return {name: statistics[name].of_sums(part) for name, part in zip(statistics, parts, strict=True)}
 
 
-def _times_drawn(num_clusters: int, num_resamples: int, seed: int) -> Iterator[Values]:
-    rng = np.random.default_rng(seed)
-    step = max(1, _BLOCK_DRAWS // num_clusters)
-    for low in range(0, num_resamples, step):
-        count = min(step, num_resamples - low)
-        drawn = rng.integers(0, num_clusters, size=(count, num_clusters)) + num_clusters * np.arange(count)[:, None]
-        times = np.bincount(drawn.ravel(), minlength=count * num_clusters)
-        yield times.reshape(count, num_clusters).astype(np.float64)
-
-
-def intervals(statistics: Mapping[Name, Statistic], *, level: float = LEVEL, seed: int = 0) -> dict[Name, list[float]]:
+def intervals(statistics: Mapping[Name, Statistic], *, seed: int = 0) -> dict[Name, list[float]]:
     """``{name: [low, high]}``; none of a single cluster, which cannot vary, and none without a figure."""
     found = {name: s for name, s in statistics.items() if len(s.totals) > 1 and np.isfinite(s.value)}
-    return {name: interval(found[name], drawn, level=level) for name, drawn in resample(found, seed=seed).items()}
+    return {name: interval(found[name], drawn) for name, drawn in resample(found, seed=seed).items()}
 
 
-def interval(statistic: Statistic, resampled: Values, *, level: float = LEVEL) -> list[float]:
+def interval(statistic: Statistic, resampled: Values) -> list[float]:
     """``[low, high]`` of a statistic from ``[num_resamples]`` values of it."""
     # A resample without any cluster that matters has no figure.
     known = resampled[np.isfinite(resampled)]
-    low, high = np.percentile(known, [50 * (1 - level), 50 * (1 + level)]).tolist()
+    low, high = bounds(known).tolist()
     value = statistic.value
     return [max(0.0, 2 * value - high), max(2 * value - low, value)] if statistic.biased else [low, high]
 
 
-def differences(
-    a: Mapping[str, Statistic], b: Mapping[str, Statistic], *, level: float = LEVEL, seed: int = 0
-) -> dict[str, Difference]:
+def differences(a: Mapping[str, Statistic], b: Mapping[str, Statistic], *, seed: int = 0) -> dict[str, Difference]:
     """Statistics of `a` minus those of the same name of `b`, both resampled with the same clusters."""
     common = [name for name in a if name in b and len(a[name].totals) > 1]
     of_a = resample({name: a[name] for name in common}, seed=seed)
     of_b = resample({name: b[name] for name in common}, seed=seed)
     return {
-        name: _difference(a[name].value - b[name].value, of_a[name] - of_b[name], a[name].biased, level)
-        for name in common
+        name: _difference(a[name].value - b[name].value, of_a[name] - of_b[name], a[name].biased) for name in common
     }
 
 
-def _difference(difference: float, resampled: Values, biased: bool, level: float) -> Difference:
+def _difference(difference: float, resampled: Values, biased: bool) -> Difference:
     known = resampled[np.isfinite(resampled)]
     known = 2 * difference - known if biased else known
-    low, high = np.percentile(known, [50 * (1 - level), 50 * (1 + level)]).tolist()
+    low, high = bounds(known).tolist()
     one_sided = 1 + int(min(np.count_nonzero(known <= 0), np.count_nonzero(known >= 0)))
     return Difference(difference, low, high, min(1.0, 2.0 * one_sided / (1 + len(known))))

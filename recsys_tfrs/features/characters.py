@@ -112,7 +112,12 @@ def joined(codes: list[tf.Tensor], length: int) -> tf.Tensor:
 
 
 def characters(codes: NDArray[np.integer[Any]]) -> list[str]:
-    """What codes stand for, to be read by people: ``|`` for the separator, ``#k`` in brackets for a bucket."""
+    """What codes stand for, to be read by people: ``|`` for the separator, a bucket by its number in brackets.
+
+    Example:
+      >>> characters(np.array([3, 4, 1, NUM_CODES - 1]))
+      ['a', 'b', '|', '[63]']
+    """
     names = ["", "|", *ALPHABET, *(f"[{bucket}]" for bucket in range(NUM_BUCKETS))]
     return [names[code] for code in codes.tolist()]
 

@@ -46,6 +46,11 @@ class Encoder(tf.keras.layers.Layer):
         """Learn vocabulary or statistics from training values only."""
         raise NotImplementedError
 
+    def missing_rows(self, rows: int | tf.Tensor) -> tf.Tensor:
+        """``[rows]``, or ``[rows, 1]`` of several values per row: the raw tensor that says nothing of so many rows."""
+        shape = tf.stack([rows] + [1] * (self.raw_rank - 1))
+        return tf.fill(shape, tf.constant(self.missing, self.raw_dtype))
+
     def raw(self, values: NDArray[Any]) -> tf.Tensor:
         """Turn a `FeatureColumn`'s values into the raw tensor a request would carry."""
         return tf.constant(values.astype(str) if self.raw_dtype == tf.string else values, dtype=self.raw_dtype)

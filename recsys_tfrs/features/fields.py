@@ -80,7 +80,7 @@ class ExamplePreprocessor(tf.keras.layers.Layer):
         """
         batch = tf.shape(next(iter(raw.values())))[0]
         encoded = {
-            name: encoder(raw[name]) if name in raw else encoder(self._missing(encoder, batch))
+            name: encoder(raw[name] if name in raw else encoder.missing_rows(batch))
             for name, encoder in self.encoders.items()
         }
         return self.assemble(encoded)
@@ -94,18 +94,6 @@ class ExamplePreprocessor(tf.keras.layers.Layer):
             columns = [encoded[name] for name in layout.dense]
             made[VALUES] = tf.concat([c if c.shape.rank == 2 else c[:, None] for c in columns], axis=1)
         return made | {name: encoded[name] for name in layout.several}
-
-    def input_signature(self) -> dict[str, tf.TensorSpec]:
-        """Name, dtype and shape of each raw field in a serving request."""
-        return {
-            name: tf.TensorSpec([None] * encoder.raw_rank, encoder.raw_dtype, name=name)
-            for name, encoder in self.encoders.items()
-        }
-
-    @staticmethod
-    def _missing(encoder: Encoder, batch: tf.Tensor) -> tf.Tensor:
-        shape = tf.stack([batch] + [1] * (encoder.raw_rank - 1))
-        return tf.fill(shape, tf.constant(encoder.missing, encoder.raw_dtype))
 
 
 @dataclass(frozen=True)

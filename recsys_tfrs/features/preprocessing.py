@@ -76,7 +76,7 @@ class FeaturePreprocessor(tf.keras.layers.Layer):
         """Encode a batch of raw columns; a column that is left out is missing for every row."""
         batch = tf.shape(next(iter(raw.values())))[0] if raw else 0
         return {
-            name: encoder(raw[name] if name in raw else self._missing(encoder, batch))
+            name: encoder(raw[name] if name in raw else encoder.missing_rows(batch))
             for name, encoder in self.encoders.items()
         }
 
@@ -99,7 +99,7 @@ class FeaturePreprocessor(tf.keras.layers.Layer):
 
     def not_given(self, rows: int | tf.Tensor) -> dict[str, tf.Tensor]:
         """Raw columns of `rows` rows about which nothing is known."""
-        return {name: self._missing(encoder, rows) for name, encoder in self.encoders.items()}
+        return {name: encoder.missing_rows(rows) for name, encoder in self.encoders.items()}
 
     def _encoded_block(self, values: Mapping[str, NDArray[Any]], low: int) -> dict[str, tf.Tensor]:
         raw = {name: self.encoders[name].raw(column[low : low + _BLOCK_ROWS]) for name, column in values.items()}
@@ -112,11 +112,6 @@ class FeaturePreprocessor(tf.keras.layers.Layer):
             name: tf.TensorSpec([None] * encoder.raw_rank, encoder.raw_dtype, name=name)
             for name, encoder in self.encoders.items()
         }
-
-    @staticmethod
-    def _missing(encoder: Encoder, batch: int | tf.Tensor) -> tf.Tensor:
-        shape = tf.stack([batch] + [1] * (encoder.raw_rank - 1))
-        return tf.fill(shape, tf.constant(encoder.missing, encoder.raw_dtype))
 
 
 def user_preprocessor(

@@ -65,7 +65,12 @@ def audit(
 
 
 def recall(found: NDArray[np.int32], expected: NDArray[np.int32]) -> float:
-    """Share of the ids expected in each row, 0 left aside, that were found in that row."""
+    """Share of the ids expected in each row, 0 left aside, that were found in that row.
+
+    Args:
+      found: ``[num_queries, num_found]`` internal item ids.
+      expected: ``[num_queries, num_expected]`` internal item ids, 0 behind the last.
+    """
     hit = (expected[:, :, None] == found[:, None, :]).any(axis=2) & (expected > 0)
     return float(hit.sum() / max(np.count_nonzero(expected), 1))
 

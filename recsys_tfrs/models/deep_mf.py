@@ -62,6 +62,7 @@ class Config(FamilyConfig):
     """Settings of deep matrix factorization."""
 
     batches_of: ClassVar[BatchesOf] = "interactions"
+    reads_histories: ClassVar[bool] = False
 
     objective: Literal["auto", "explicit", "implicit"] = Field(
         "auto",

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys_tfrs.config import Section
+from recsys_tfrs.features.config import FeaturesConfig
 
 #: What one row of a training batch is.
 BatchesOf = Literal["users", "interactions", "pairs", "sequences", "clicks", "examples"]
@@ -21,9 +22,15 @@ class FamilyConfig(Section):
     Attributes:
       batches_of: what one row of a training batch is: a user with all of his items, an interaction, an item with its
         context, a sequence, or the newest clicks before a target.
+      reads_histories: whether queries are made of what users have done, or of who they are alone.
     """
 
     batches_of: ClassVar[BatchesOf] = "users"
+    reads_histories: ClassVar[bool] = True
+
+    def history_items(self, features: FeaturesConfig) -> int | None:
+        """How many of the newest items of a history enter a query; None: a query reads no history."""
+        return features.max_history if self.reads_histories else None
 
     @property
     def ranks_new_items(self) -> bool:

@@ -106,6 +106,10 @@ class Config(FamilyConfig):
         """Newest items of a history that enter a query."""
         return self.window if self.examples == "windows" else self.max_length
 
+    def history_items(self, features: FeaturesConfig) -> int:
+        """How many of the newest items of a history enter a query."""
+        return min(self.longest, features.max_history)
+
     def sequences(self) -> dict[str, Any]:
         """Arguments of `recsys_tfrs.training.sequences.next_item_batches`."""
         return {

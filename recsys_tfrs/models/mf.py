@@ -48,6 +48,7 @@ class Config(FamilyConfig):
     """Settings of matrix factorization."""
 
     batches_of: ClassVar[BatchesOf] = "interactions"
+    reads_histories: ClassVar[bool] = False
 
     objective: Objective = Field(
         "auto",

@@ -202,20 +202,18 @@ class Ranker(Model):
         self._loss = PredictionLoss(self.targets)
         self.outputs_of_parts(preprocessor(_one_row(preprocessor)))  # all weights exist from here on
 
-    def outputs_of_parts(
-        self, encoded: Mapping[str, tf.Tensor], seed: tf.Tensor | None = None, training: bool = False
-    ) -> dict[Part, tf.Tensor]:
-        """What each part says: ``[batch, num_targets]`` float32 by name.
+    def outputs_of_parts(self, encoded: Mapping[str, tf.Tensor]) -> dict[Part, tf.Tensor]:
+        """What each part says of the preprocessor's output: ``[batch, num_targets]`` float32 by name."""
+        return self.outputs_of_fields(self.fields(encoded))
+
+    def fields(self, encoded: Mapping[str, tf.Tensor], seed: tf.Tensor | None = None, training: bool = False) -> Fields:
+        """Embeddings and first-order weights of the fields of an example.
 
         Args:
           encoded: output of the preprocessor.
           seed: ``[2]`` int32 seed of the step, in training.
           training: apply dropout.
         """
-        return self.outputs_of_fields(self.fields(encoded, seed, training), seed, training)
-
-    def fields(self, encoded: Mapping[str, tf.Tensor], seed: tf.Tensor | None = None, training: bool = False) -> Fields:
-        """Embeddings and first-order weights of the fields of an example."""
         fields: Fields = self.embeddings(dict(encoded))
         if training and self.config.embedding_dropout:
             rate = self.config.embedding_dropout
@@ -233,7 +231,7 @@ class Ranker(Model):
         return tf.add_n([*outputs.values()]) + self.bias
 
     def predictions(self, total: tf.Tensor) -> tf.Tensor:
-        """Probabilities and ratings from sums of parts."""
+        """``[batch, num_targets]`` sums of parts -> ``[batch, num_targets]`` probabilities and ratings."""
         total = total * self.calibration[:, 0] + self.calibration[:, 1]
         columns = []
         for place, target in enumerate(self.targets):
@@ -377,7 +375,7 @@ def _output(count: int, seed: int, name: str) -> tf.keras.layers.Dense:
 def _one_row(preprocessor: ExamplePreprocessor) -> dict[str, tf.Tensor]:
     """A raw row of which nothing is known."""
     name, encoder = next(iter(preprocessor.encoders.items()))
-    return {name: tf.fill([1] * encoder.raw_rank, tf.constant(encoder.missing, encoder.raw_dtype))}
+    return {name: encoder.missing_rows(1)}
 
 
 def _logit(share: float) -> float:

@@ -104,6 +104,10 @@ class Config(FamilyConfig):
         """Whether items that training has not seen are candidates."""
         return self.content
 
+    def history_items(self, features: FeaturesConfig) -> int:
+        """How many of the newest clicks enter a query."""
+        return min(self.window, features.max_history)
+
     def clicks(self) -> dict[str, Any]:
         """Arguments of `recsys_tfrs.training.clicks.click_batches`."""
         return {"size": self.window}

@@ -41,10 +41,7 @@ class Sampler(tf.keras.layers.Layer):
 
     Attributes:
       num_items: size of the catalogue; ids lie in ``1..num_items``.
-      is_distinct: whether no item is drawn twice for a batch.
     """
-
-    is_distinct = True
 
     def __init__(self, num_items: int, name: str) -> None:
         super().__init__(name=name, dtype=tf.float32)
@@ -139,8 +136,6 @@ class UnigramSampler(Sampler):
       ConfigError: a negative exponent.
     """
 
-    is_distinct = False
-
     def __init__(self, counts: ArrayLike, num_negatives: int, alpha: float = 0.75) -> None:
         weights = np.maximum(np.asarray(counts, np.float64)[1:], 1.0)
         super().__init__(len(weights), "unigram_sampler")
@@ -175,8 +170,6 @@ class LogUniformSampler(Sampler):
       counts: ``[num_items + 1]`` training interactions by internal item id; entry 0 is ignored.
       num_negatives: draws per batch.
     """
-
-    is_distinct = False
 
     def __init__(self, counts: ArrayLike, num_negatives: int) -> None:
         ids_by_rank = np.argsort(-np.asarray(counts, np.float64)[1:], kind="stable") + 1

@@ -67,7 +67,7 @@ def recommend_to_file(path: Path, users: Path, out: Path, k: int, console: Conso
 
     Raises:
       DataError: `users` cannot be read, has no such column or holds nobody.
-      RunError: there is no export at `path`.
+      RunError: there is no export at `path`, or it does not recommend.
       UsageError: `k` is more than the export answers, or `out` cannot be written.
     """
     total = count_users(users)
@@ -110,7 +110,7 @@ def recommend_to_file(path: Path, users: Path, out: Path, k: int, console: Conso
 def _export(path: Path) -> Path:
     """The folder to load: a run must be complete, anything else is an export's."""
     try:
-        return open_run(path) / IN_RUN
+        return open_run(path, "retrieval") / IN_RUN
     except RunError:
         if (path / "saved_model.pb").is_file() or any(path.glob("[0-9]*/saved_model.pb")):
             return path

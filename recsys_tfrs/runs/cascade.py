@@ -17,7 +17,7 @@ from recsys_tfrs.runs.cascade_measuring import CascadeFigures
 from recsys_tfrs.runs.cascade_stages import POPULARITY, OpenedCascade
 from recsys_tfrs.runs.catalogue import read_changes, with_catalogue
 from recsys_tfrs.runs.export import Choice
-from recsys_tfrs.runs.folder import is_ranking, open_run
+from recsys_tfrs.runs.folder import open_run
 from recsys_tfrs.runs.ranking_pairs import PairData
 from recsys_tfrs.runs.ranking_reopen import ReopenedRanker, reopen_ranker
 from recsys_tfrs.runs.reopen import Reopened, reopen
@@ -100,13 +100,20 @@ def export_cascade_run(
 
 
 def open_cascade(retrieval: Path, ranking: Path, options: CascadeOptions) -> OpenedCascade:
-    """Reopen the runs of a cascade, to measure or to export; errors as of `export_cascade_run`."""
+    """Reopen the runs of a cascade, to measure or to export.
+
+    Args:
+      retrieval: run of the first source.
+      ranking: run of the ranking model, on interactions.
+      options: see `CascadeOptions`.
+
+    Raises:
+      RunError: a run is unfinished, damaged, of another kind, or of another data set or split.
+      UsageError: quotas that are not possible.
+    """
     names = [name for name, _ in options.sources if name != POPULARITY]
     for path in (retrieval, *map(Path, names)):
-        if is_ranking(path):
-            raise RunError(f"{path} is a ranking run: a source of candidates is a retrieval run.")
-    if not is_ranking(ranking):
-        raise RunError(f"{ranking} is a retrieval run: the second stage is a ranking run, as `train deepfm` makes.")
+        open_run(path, "retrieval")  # refused before anything is read
     ranker = reopen_ranker(ranking)
     first = _with_changes(reopen(retrieval))
     others = [None if name == POPULARITY else _with_changes(reopen(Path(name))) for name, _ in options.sources]
@@ -138,6 +145,12 @@ def check_same_data(retrieval: Reopened, ranking: ReopenedRanker) -> None:
 
 def shares(candidates: int, quotas: Sequence[int | None]) -> list[int]:
     """Candidates of each source: its quota, or an even share of what the quotas leave, the first taking the rest.
+
+    Example:
+      >>> shares(200, [None, 50, None])
+      [75, 50, 75]
+      >>> shares(200, [None, None, None])
+      [68, 66, 66]
 
     Raises:
       UsageError: a source would bring none.

@@ -101,6 +101,8 @@ def validated_weight(
 ) -> tuple[float, dict[float, float]]:
     """The weight of retrieval with the best ndcg@10 on the validation part, and the figure of every weight tried.
 
+    Figures are means over pairs, as those of `measure_cascade`, on the candidates alone.
+
     Honest where neither stage was fitted on the validation part.
 
     Args:
@@ -112,29 +114,30 @@ def validated_weight(
     """
     rows = choose_pairs(interactions, train, validation, pairs="all", max_users=max_users)
     users = np.unique(interactions.users[rows])
-    targets = np.zeros((len(users), interactions.num_items + 1), bool)
-    targets[np.searchsorted(users, interactions.users[rows]), interactions.items[rows]] = True
+    targets = np.zeros((len(users), interactions.num_items + 1), np.uint16)
+    np.add.at(targets, (np.searchsorted(users, interactions.users[rows]), interactions.items[rows]), 1)
     sums: NDArray[np.float64] = np.zeros(len(WEIGHTS))
     for low in range(0, len(users), _USERS_AT_ONCE):
         block = slice(low, low + _USERS_AT_ONCE)
         found = stages.candidates(users[block])
         sums += [ndcg_of_order(found, targets[block], weight).sum() for weight in WEIGHTS]
-    figures = {weight: float(total / len(users)) for weight, total in zip(WEIGHTS, sums, strict=True)}
+    figures = {weight: float(total / len(rows)) for weight, total in zip(WEIGHTS, sums, strict=True)}
     return max(WEIGHTS, key=lambda weight: figures[weight]), figures
 
 
-def ndcg_of_order(found: Candidates, targets: NDArray[np.bool_], weight: float) -> NDArray[np.float64]:
-    """``[batch]`` ndcg@10 of the candidates in the order of a weight.
+def ndcg_of_order(found: Candidates, targets: NDArray[np.uint16], weight: float) -> NDArray[np.float64]:
+    """``[batch]`` sum of ndcg@10 over each user's pairs, the candidates in the order of a weight.
+
+    Each pair alone is relevant to itself, as in `recsys_tfrs.evaluation.metrics.ndcg`.
 
     Args:
       found: of some users.
-      targets: ``[batch, num_items + 1]`` True for what is to be found.
+      targets: ``[batch, num_items + 1]`` how many pairs with the item are to be found.
       weight: see `Candidates.blended`.
     """
     order = np.argsort(-found.blended(weight), axis=1, kind="stable")[:, :_LENGTH]
     best = np.take_along_axis(found.items, order, 1)
-    hits = np.take_along_axis(targets, best, 1) & (best > 0)
-    gains = 1 / np.log2(np.arange(2, _LENGTH + 2))
-    ideal = np.cumsum(gains)[np.clip(targets.sum(axis=1), 1, _LENGTH) - 1]
-    made: NDArray[np.float64] = hits @ gains[: hits.shape[1]] / ideal
+    hits = np.take_along_axis(targets, best, 1) * (best > 0)
+    gains = 1 / np.log2(np.arange(2, hits.shape[1] + 2))
+    made: NDArray[np.float64] = hits @ gains
     return made

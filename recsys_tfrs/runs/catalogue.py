@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from recsys_tfrs.data.catalogue import Catalogue, CatalogueChanges
 from recsys_tfrs.data.interactions import Interactions
 from recsys_tfrs.data.table_features import read_feature_table
+from recsys_tfrs.data.tables import has_column
 from recsys_tfrs.errors import DataError, RunError
 from recsys_tfrs.files import write_atomically
 from recsys_tfrs.runs.reopen import Reopened
@@ -63,14 +64,15 @@ def changed(
       interactions: the data set of training.
       items: table (CSV, TSV, Parquet) of items that are new or have new features, its columns called as in training.
       remove: text file with one item id per line.
-      id_column: of the table; left out: guessed among the usual names.
+      id_column: of items in training; where the table has no such column, its own is guessed among the usual names.
 
     Raises:
       DataError: a file is missing or malformed, an id is empty, twice there, or to be removed and unknown.
     """
     if items is not None:
         kinds = {name: column.kind for name, column in interactions.item_features.items()}
-        changes = changes.with_items(read_feature_table(items, "item", id_column, kinds), interactions)
+        known_by = id_column if has_column(items, id_column) else None
+        changes = changes.with_items(read_feature_table(items, "item", known_by, kinds), interactions)
     if remove is not None:
         changes = changes.without(_lines(remove), interactions)
     return changes

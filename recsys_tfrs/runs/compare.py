@@ -14,8 +14,8 @@ from recsys_tfrs.runs.folder import open_run
 from recsys_tfrs.runs.metrics_file import RunMetrics, read_metrics
 from recsys_tfrs.runs.per_user import read_per_user, read_rating_errors
 
-#: What was measured on: figures with different keys cannot be compared.
-Key = tuple[str, str, str, str, int]
+#: What was measured on and by which rule on seen items: figures with different keys cannot be compared.
+Key = tuple[str, str, str, str, int, str]
 
 
 def compare_runs(paths: Sequence[Path], console: Console, out: Path | None = None) -> None:
@@ -34,24 +34,28 @@ def compare_runs(paths: Sequence[Path], console: Console, out: Path | None = Non
     for path in paths:
         run = open_run(path)
         metrics = read_metrics(run)
-        key = (metrics.dataset, metrics.split, metrics.pairs, metrics.split_hash, metrics.num_test_measured)
+        on = (metrics.dataset, metrics.split, metrics.pairs, metrics.split_hash, metrics.num_test_measured)
+        key: Key = (*on, metrics.seen)
         groups.setdefault(key, {}).update(_systems(run, metrics))
         oracles[key] = metrics.oracle
     for key, systems in groups.items():
-        dataset, split, pairs, split_hash, measured = key
+        dataset, split, pairs, split_hash, measured, seen = key
         ordered = sorted(systems.values(), key=lambda system: -system.figures[METRIC])
-        title = (
-            f"{dataset}, {split} split, {measured:,} {'warm ' if pairs == 'warm' else ''}pairs (split {split_hash[:8]})"
-        )
+        which = f"{'warm ' if pairs == 'warm' else ''}pairs{', seen items kept' if seen == 'kept' else ''}"
+        title = f"{dataset}, {split} split, {measured:,} {which} (split {split_hash[:8]})"
         rows = {system.name: system.figures for system in ordered}
         oracle = oracles[key]
         print_systems(console, rows | ({} if oracle is None else {"oracle": oracle}), title)
     if len(groups) > 1:
-        console.print("Runs in different tables were measured on different test pairs and cannot be compared.")
+        console.print(
+            "Runs in different tables were measured on other test pairs or by another rule: they cannot be compared."
+        )
         if out is not None:
-            raise RunError(f"{out} would need one table: name runs of one data set, split and set of test pairs.")
+            raise RunError(
+                f"{out} would need one table: name runs of one data set, split, set of test pairs and evaluation.seen."
+            )
     if out is not None:
-        write_comparison(out, title, ordered, oracle)
+        write_comparison(out, title, ordered, oracle, filters_seen=seen == "filtered")
         console.print(f"Written to {out / 'comparison.md'}, .json and .png")
 
 

@@ -48,7 +48,9 @@ class System:
     errors: UserSums | None = None
 
 
-def write_comparison(out: Path, title: str, systems: list[System], oracle: dict[str, float] | None) -> None:
+def write_comparison(
+    out: Path, title: str, systems: list[System], oracle: dict[str, float] | None, *, filters_seen: bool = True
+) -> None:
     """Write ``comparison.md``, ``comparison.json`` and ``comparison.png``.
 
     Args:
@@ -56,6 +58,7 @@ def write_comparison(out: Path, title: str, systems: list[System], oracle: dict[
       title: what was measured on.
       systems: measured on the same test pairs, best first.
       oracle: the best reachable figures, for simulated data.
+      filters_seen: whether what a user had in training was no candidate.
     """
     out.mkdir(parents=True, exist_ok=True)
     intervals = {system.name: _intervals(system) for system in systems}
@@ -63,7 +66,8 @@ def write_comparison(out: Path, title: str, systems: list[System], oracle: dict[
     plot_systems(_panels(systems, intervals, oracle), {s.name for s in systems if s.is_baseline}, out / _PICTURE)
     facts = {system.name: _facts(system, intervals[system.name], p_values) for system in systems}
     write_atomically(out / "comparison.json", json.dumps(facts, indent=2) + "\n")
-    lines = [f"# {title}", "", "Full ranking, seen items left out, ties at their expected rank.", ""]
+    seen = "left out" if filters_seen else "kept"
+    lines = [f"# {title}", "", f"Full ranking, seen items {seen}, ties at their expected rank.", ""]
     with_ratings = any(system.errors is not None for system in systems)
     columns = [column for column in _COLUMNS if with_ratings or column != _RMSE]
     rows = [_row(system, intervals[system.name]) for system in systems]

@@ -38,6 +38,7 @@ class FittedContent:
       vectors: ``[num_items, vector]``.
       validation: figures of the validation items.
       state: of the fit.
+      metric: that the fit was stopped by.
       seconds: wall time.
     """
 
@@ -46,6 +47,7 @@ class FittedContent:
     vectors: NDArray[np.float32]
     validation: Classification
     state: LoopState
+    metric: str
     seconds: float
 
 
@@ -81,7 +83,8 @@ def fit_content(data: ContentData, config: ContentRunConfig, work: Path, console
     model.threshold.assign(threshold)
     model.save_weights(work / WEIGHTS)
     validation = classification(probabilities[data.validation], labels, threshold)
-    return FittedContent(model, probabilities, vectors, validation, state, time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    return FittedContent(model, probabilities, vectors, validation, state, training.metric, seconds)
 
 
 def part_of(content: Content, rows: Rows) -> Content:

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from recsys_tfrs.config import Section
 from recsys_tfrs.files import write_atomically
+from recsys_tfrs.runs.folder import METRICS_FILE
 from recsys_tfrs.runs.metrics_file import Figures, TrainingFigures
 
 
@@ -42,4 +43,4 @@ class ContentMetrics(Section):
 
 def write_content_metrics(metrics: ContentMetrics, folder: Path) -> None:
     """Write ``metrics.json``."""
-    write_atomically(folder / "metrics.json", metrics.model_dump_json(indent=2) + "\n")
+    write_atomically(folder / METRICS_FILE, metrics.model_dump_json(indent=2) + "\n")

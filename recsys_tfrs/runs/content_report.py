@@ -16,12 +16,12 @@ from rich.text import Text
 from recsys_tfrs.evaluation.classification import ABSTAINS_ALWAYS, Classification
 from recsys_tfrs.files import write_atomically
 from recsys_tfrs.runs.content_data import ContentData
+from recsys_tfrs.runs.content_fitting import FittedContent
 from recsys_tfrs.runs.content_metrics import ContentMetrics
 from recsys_tfrs.runs.display import duration
 from recsys_tfrs.runs.markdown import markdown_table
 from recsys_tfrs.runs.plots import plot_training
 from recsys_tfrs.runs.prediction_plots import plot_reliability
-from recsys_tfrs.training.checkpoints import LoopState
 
 #: The table of a run that other families read with ``--items``.
 ITEMS_FILE = "items.parquet"
@@ -62,13 +62,15 @@ def print_content_figures(console: Console, metrics: ContentMetrics, run: Path) 
     )
 
 
-def write_content_report(metrics: ContentMetrics, measured: Classification, state: LoopState, folder: Path) -> None:
+def write_content_report(
+    metrics: ContentMetrics, measured: Classification, fitted: FittedContent, folder: Path
+) -> None:
     """Write ``report.md`` and its pictures into the run's folder."""
     figure = Figure(figsize=(1.6 + 0.55 * len(metrics.classes),) * 2, dpi=110, layout="constrained")
     plot_confusion(figure.add_subplot(), measured.confusion, metrics.classes)
     figure.savefig(folder / "confusion.png")
     plot_reliability({metrics.family: measured.calibration}, folder / "reliability.png")
-    plot_training(state, "logloss", folder / "training.png")
+    plot_training(fitted.state, fitted.metric, folder / "training.png")
     write_atomically(folder / "report.md", "\n".join(_lines(metrics)) + "\n")
 
 

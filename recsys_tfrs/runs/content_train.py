@@ -18,10 +18,8 @@ from recsys_tfrs.runs.content_data import ContentData, open_content
 from recsys_tfrs.runs.content_fitting import FittedContent, fit_content
 from recsys_tfrs.runs.content_metrics import ContentMetrics, write_content_metrics
 from recsys_tfrs.runs.content_report import ITEMS_FILE, print_content, print_content_figures, write_content_report
-from recsys_tfrs.runs.export import card_to
-from recsys_tfrs.runs.folder import CONFIG_FILE, RunFolder, discard
+from recsys_tfrs.runs.folder import RunFolder, card_to, removed_on_failure, write_config
 from recsys_tfrs.runs.metrics_file import TrainingFigures
-from recsys_tfrs.runs.train import write_config
 from recsys_tfrs.serving.content_export import export_content
 from recsys_tfrs.serving.folders import IN_RUN
 
@@ -41,13 +39,8 @@ def train_content(config: ContentRunConfig, folder: RunFolder, console: Console)
       RecsysError: anything a user can act on; an unfinished run keeps its checkpoints.
     """
     runtime.configure(config.device, mixed_precision=config.training.mixed_precision, seed=config.seed)
-    try:
-        with console.status("reading content"):
-            data = open_content(config)
-    except BaseException:
-        if not (folder.work / CONFIG_FILE).exists():
-            discard(folder)
-        raise
+    with removed_on_failure(folder), console.status("reading content"):
+        data = open_content(config)
     write_config(config, folder)
     print_content(console, data)
     fitted = fit_content(data, config, folder.work, console)
@@ -66,7 +59,7 @@ def train_content(config: ContentRunConfig, folder: RunFolder, console: Console)
         card_to(version, folder.work)
     metrics = metrics.model_copy(update={"peak_memory_bytes": runtime.peak_memory_bytes()})
     write_content_metrics(metrics, folder.work)
-    write_content_report(metrics, measured, fitted.state, folder.work)
+    write_content_report(metrics, measured, fitted, folder.work)
     path = folder.finish()
     print_content_figures(console, metrics, path)
     return path

@@ -29,12 +29,22 @@ _RECOMMENDED = 5
 
 
 def duration(seconds: float) -> str:
-    """Seconds for people: ``4.2 s`` or ``3 min 20 s``."""
+    """Seconds for people.
+
+    Example:
+      >>> duration(4.16), duration(200)
+      ('4.2 s', '3 min 20 s')
+    """
     return f"{seconds:.1f} s" if seconds < 120 else f"{int(seconds // 60)} min {int(seconds % 60)} s"
 
 
 def size(num_bytes: float) -> str:
-    """Bytes for people: ``1.2 GiB``, ``3.4 MiB`` or ``5.6 KiB``."""
+    """Bytes for people.
+
+    Example:
+      >>> size(1_300_000_000), size(3_565_158), size(512)
+      ('1.2 GiB', '3.4 MiB', '0.5 KiB')
+    """
     unit, scale = ("GiB", 2**30) if num_bytes >= 2**30 else ("MiB", 2**20) if num_bytes >= 2**20 else ("KiB", 2**10)
     return f"{num_bytes / scale:.1f} {unit}"
 
@@ -91,8 +101,9 @@ def print_systems(console: Console, rows: Mapping[str, Mapping[str, float]], tit
 def print_figures(console: Console, metrics: RunMetrics) -> None:
     """The model beside its baselines, with the interval of the leading metric."""
     which = "pairs of known users and items" if metrics.pairs == "warm" else "pairs"
+    seen = "left out" if metrics.seen == "filtered" else "included"
     title = (
-        f"{metrics.num_test_measured:,} test {which}, ranked among all {metrics.num_items:,} items, seen ones left out"
+        f"{metrics.num_test_measured:,} test {which}, ranked among all {metrics.num_items:,} items, seen ones {seen}"
     )
     rows = {metrics.family: metrics.metrics, **metrics.baselines}
     if metrics.oracle is not None:
@@ -104,8 +115,8 @@ def print_figures(console: Console, metrics: RunMetrics) -> None:
         console.print(f"ratings predicted with {rating_error_text(metrics)}")
     if metrics.identical_lists > _COLLAPSED:
         console.print(
-            f"[yellow]Collapsed: {metrics.identical_lists:.0%} of the test users get the same ten items before what "
-            "they have seen is left out. Look at the loss and the learning rate, and at what the query is made of.[/]"
+            f"[yellow]Collapsed: {metrics.identical_lists:.0%} of the test users get the same ten items, nothing "
+            "they have seen left out. Look at the loss and the learning rate, and at what the query is made of.[/]"
         )
     for name, details in metrics.baseline_details.items():
         if details.skipped:

@@ -16,6 +16,7 @@ from rich.text import Text
 from recsys_tfrs import runtime
 from recsys_tfrs.data.sources import find_local
 from recsys_tfrs.errors import RecsysError
+from recsys_tfrs.runs.folder import LATEST, METRICS_FILE, RUNS, is_complete
 from recsys_tfrs.version import __version__
 
 #: A run of the main job writes about 0.1 GB; less than this and checkpoints may not fit.
@@ -155,8 +156,8 @@ def _data() -> Finding:
 
 
 def _latest_run(root: Path) -> Finding:
-    latest = root / "runs" / "latest"
+    latest = root / RUNS / LATEST
     if not latest.exists():
         return Finding("latest run", "none yet")
-    complete = (latest / "metrics.json").is_file()
-    return Finding("latest run", f"{latest.resolve()}{'' if complete else ', without metrics.json: interrupted?'}")
+    state = "" if is_complete(latest) else f", without {METRICS_FILE}: interrupted?"
+    return Finding("latest run", f"{latest.resolve()}{state}")

@@ -9,10 +9,8 @@ from rich.console import Console
 from recsys_tfrs.runs.display import print_systems
 from recsys_tfrs.runs.folding import item_groups, measure_folding, print_folding
 from recsys_tfrs.runs.measuring import headline_ratings, measure
+from recsys_tfrs.runs.metrics_file import TOLERANCE
 from recsys_tfrs.runs.reopen import reopen
-
-#: Figures further apart than this are not the same measurement; other processors round differently.
-TOLERANCE = 1e-3
 
 
 def evaluate_run(path: Path, console: Console, folding: str | None = None) -> bool:

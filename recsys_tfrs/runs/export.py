@@ -9,22 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from recsys_tfrs.errors import DataError, UsageError
-from recsys_tfrs.files import write_atomically
+from recsys_tfrs.errors import DataError
 from recsys_tfrs.index.audit import audit
 from recsys_tfrs.index.chooser import FLAT_BELOW, build_index
 from recsys_tfrs.index.config import IndexConfig
 from recsys_tfrs.index.interface import Index
 from recsys_tfrs.models.scoring import RetrievalScorer
 from recsys_tfrs.runs.catalogue import changed, read_changes, with_catalogue, write_changes
-from recsys_tfrs.runs.folder import open_run
+from recsys_tfrs.runs.folder import card_to, check_place, open_run
 from recsys_tfrs.runs.index import settings_for
 from recsys_tfrs.runs.metrics_file import RunMetrics
 from recsys_tfrs.runs.prepared import Prepared
 from recsys_tfrs.runs.reopen import reopen
 from recsys_tfrs.serving.export import export_retrieval
-from recsys_tfrs.serving.folders import EXTRA_FOLDER, IN_RUN
-from recsys_tfrs.serving.model_card import MODEL_CARD
+from recsys_tfrs.serving.folders import IN_RUN
 
 Choice = Literal["auto", "exact", "scann"]
 
@@ -74,7 +72,8 @@ def export_run(
     check_place(base)
     opened = reopen(path)
     trained_on = opened.prepared.interactions
-    changes = changed(read_changes(opened.run), trained_on, items=items, remove=remove)
+    id_column = opened.prepared.config.data.columns.get("item")
+    changes = changed(read_changes(opened.run), trained_on, items=items, remove=remove, id_column=id_column)
     opened, allowed = with_catalogue(opened, changes)
     with console.status("building the index and exporting"):
         settings = settings_for(opened, index)
@@ -97,17 +96,6 @@ def export_run(
     return folder
 
 
-def check_place(base: Path) -> None:
-    """See that a folder can hold versions.
-
-    Raises:
-      UsageError: it, or one above it, is a file.
-    """
-    for folder in (base, *base.parents):
-        if folder.exists() and not folder.is_dir():
-            raise UsageError(f"{base} cannot hold versions, because {folder} is a file: choose another --to or --name.")
-
-
 def choose_index(
     scorer: RetrievalScorer, config: IndexConfig, choice: Choice, allowed: NDArray[np.bool_] | None = None
 ) -> Index:
@@ -128,7 +116,17 @@ def choose_index(
 def audited(
     prepared: Prepared, scorer: RetrievalScorer, index: Index, allowed: NDArray[np.bool_] | None = None
 ) -> dict[str, Any]:
-    """Figures of an index on queries of test users."""
+    """Figures of an index on queries of test users.
+
+    Args:
+      prepared: data and split.
+      scorer: of the vectors the index holds.
+      index: to be audited.
+      allowed: ``[num_items + 1]`` False for items the index leaves out; None: it holds all.
+
+    Raises:
+      DataError: the split has no test users.
+    """
     users = np.unique(prepared.interactions.users[prepared.split.test])[:_AUDITED_USERS]
     if not len(users):
         raise DataError("The split has no test users to audit the index with: choose a larger test part.")
@@ -179,16 +177,11 @@ def _facts(prepared: Prepared, metrics: RunMetrics, index_figures: dict[str, Any
     recorded = metrics.model_dump(mode="json")
     names = (
         "family dataset dataset_notes split split_hash seed num_train num_validation num_test num_test_measured pairs "
-        "metrics metrics_all_pairs intervals baselines comparisons slices"
+        "seen refit metrics metrics_all_pairs intervals baselines comparisons slices"
     )
     return {
         **{name: recorded[name] for name in names.split()},
         "config": prepared.config.model_dump(mode="json"),
+        "history_items": prepared.config.model.history_items(prepared.config.features),
         "index_audit": index_figures,
     }
-
-
-def card_to(version_folder: Path, run: Path) -> None:
-    """Lay the model card of an export beside the run's report."""
-    card = (version_folder / EXTRA_FOLDER / MODEL_CARD).read_text(encoding="utf-8")
-    write_atomically(run / MODEL_CARD, card)

@@ -17,7 +17,7 @@ from recsys_tfrs.files import write_atomically
 from recsys_tfrs.models.registry import CONTENT, FAMILIES, RANKERS
 from recsys_tfrs.runs.compare import compare_runs
 from recsys_tfrs.runs.config import family_config
-from recsys_tfrs.runs.folder import RunFolder
+from recsys_tfrs.runs.folder import RunFolder, is_complete
 from recsys_tfrs.runs.ranking_compare import compare_rankings
 from recsys_tfrs.runs.ranking_config import ranking_config
 
@@ -65,10 +65,10 @@ def train_and_compare(
     failed = []
     for family in families:
         path = out / family
-        if _is_complete(path):
+        if is_complete(path):
             continue
         console.rule(family)
-        baselines_run = any(_is_complete(out / other) for other in families)
+        baselines_run = any(is_complete(out / other) for other in families)
         layers = [*settings, no_baselines] if baselines_run else [all_baselines, *settings]
         config = out / f"{family}.toml"
         write_atomically(config, to_toml(build(section(family), [*layers, {"family": family}])))
@@ -86,7 +86,3 @@ def train_and_compare(
             f"{', '.join(failed)} could not be trained, see above; runs that are complete stay in {out}. The same "
             "command tries again, or leave them out with --families."
         )
-
-
-def _is_complete(run: Path) -> bool:
-    return (run / "metrics.json").is_file()

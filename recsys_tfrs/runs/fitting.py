@@ -10,6 +10,7 @@ from pathlib import Path
 import tensorflow as tf
 from rich.console import Console
 
+from recsys_tfrs.errors import RunError
 from recsys_tfrs.evaluation.metrics import accuracy
 from recsys_tfrs.evaluation.protocol import choose_pairs
 from recsys_tfrs.evaluation.ranking import rank
@@ -42,6 +43,19 @@ class Fitted:
     final: LoopState
     validated: dict[str, float]
     seconds: float
+
+
+def load_weights(model: tf.keras.Model, run: Path) -> None:
+    """Give a model, built as in training, the final weights of a run.
+
+    Raises:
+      RunError: they cannot be read.
+    """
+    try:
+        model.load_weights(run / WEIGHTS).expect_partial()
+    except (OSError, ValueError, tf.errors.OpError) as error:
+        reason = str(error).splitlines()[0]
+        raise RunError(f"The weights of {run} cannot be read ({reason}): train the run again.") from None
 
 
 def fit_run(prepared: Prepared, work: Path, console: Console) -> Fitted:

@@ -86,18 +86,18 @@ def item_groups(prepared: Prepared, column: str) -> Groups:
 
 
 def measure_folding(
-    ranking: Ranking, vectors: NDArray[np.floating[Any]], histories: Histories, groups: Groups, related: float = 1.0
+    ranking: Ranking, vectors: NDArray[np.floating[Any]], histories: Histories, groups: Groups
 ) -> Folding:
-    """The folding scores of a model.
+    """The folding scores of a model; items are unrelated if they share no group.
+
+    Groups whose users keep apart, such as languages, could be related by their users (`related_groups`); where nearly
+    everybody touches every group, as with genres, that would leave no two unrelated.
 
     Args:
       ranking: with the lists of the test users, seen items left out.
       vectors: ``[num_items + 1, dim]`` the items' embeddings by internal id.
       histories: training histories.
       groups: ``[num_items + 1, num_groups]`` groups of each item.
-      related: threshold of `related_groups`. 1: items are unrelated if they share no group. Less suits groups whose
-        users keep apart, such as languages; where nearly everybody touches every group, as with genres, it would
-        leave no two unrelated.
 
     Raises:
       DataError: fewer than two items have a group.
@@ -106,7 +106,7 @@ def measure_folding(
     return Folding(
         never_touched=foreign_share(ranking.list_users, top_items, histories, groups),
         avoided=foreign_share(ranking.list_users, top_items, histories, groups, LUCK),
-        overlap=overlap(vectors, groups, related_groups(histories, groups, related)),
+        overlap=overlap(vectors, groups, related_groups(histories, groups, 1.0)),
         num_groups=groups.shape[1],
     )
 

@@ -16,7 +16,7 @@ from recsys_tfrs.evaluation.intervals import Difference, paired_differences
 from recsys_tfrs.evaluation.protocol import Evaluation, Pairs, choose_pairs, evaluate
 from recsys_tfrs.evaluation.ranking import Scorer, rank
 from recsys_tfrs.evaluation.rating_errors import RatingErrors, rating_differences, rating_errors
-from recsys_tfrs.runs.carts import cart_scorer, measure_carts
+from recsys_tfrs.runs.carts import cart_scorer, carts_of, measure_carts
 from recsys_tfrs.runs.metrics_file import BaselineDetails, Comparison
 from recsys_tfrs.runs.prepared import Prepared
 
@@ -200,6 +200,8 @@ def measure_all(prepared: Prepared, model: Any, scorer: Scorer, report: Callable
     oracle = prepared.interactions.oracle
     fitted = {name: baseline.scorer for name, baseline in tuned.items() if baseline.scorer is not None}
     ratings = {name: headline_ratings(prepared, baseline) for name, baseline in fitted.items()}
+    # Asked first: a scorer of carts computes the vectors of the whole catalogue.
+    carted = carts_of(prepared)
     return Measured(
         model=evaluation,
         model_all_pairs=evaluation if config.pairs == "all" else measure(prepared, scorer, "all"),
@@ -209,5 +211,7 @@ def measure_all(prepared: Prepared, model: Any, scorer: Scorer, report: Callable
         ratings=headline_ratings(prepared, model),
         baseline_ratings={name: errors for name, errors in ratings.items() if errors is not None},
         query_ms={name: query_milliseconds(prepared, system) for name, system in {MODEL: scorer, **fitted}.items()},
-        carts=measure_carts(prepared, {MODEL: cart_scorer(prepared, model), **fitted}),
+        carts={}
+        if carted is None
+        else measure_carts(prepared, {MODEL: cart_scorer(prepared, model), **fitted}, carted),
     )

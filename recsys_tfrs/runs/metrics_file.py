@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, ValidationError
 
 from recsys_tfrs.config import Section
 from recsys_tfrs.errors import RunError
 from recsys_tfrs.files import write_atomically
+from recsys_tfrs.runs.folder import METRICS_FILE
 
 Figures = dict[str, float]
+
+#: Figures further apart than this are not the same measurement; other processors round differently.
+TOLERANCE = 1e-3
 
 
 class TrainingFigures(Section):
@@ -64,7 +68,14 @@ class RunMetrics(Section):
     num_test: int = Field(description="Test rows of the split.")
     num_test_measured: int = Field(description="Test rows that `metrics` averages over, see `pairs`.")
     pairs: str = Field(description="`all` test rows, or the `warm` ones: user and item occur in training.")
-    metrics: Figures = Field(description="The model, seen items filtered.")
+    seen: Literal["filtered", "kept"] = Field(
+        "filtered", description="Whether what a user had in training is a candidate of `metrics`: kept or filtered."
+    )
+    num_pairs_seen: int | None = Field(
+        None, description="Of `num_test_measured`, targets that were filtered as seen: misses for every system."
+    )
+    refit: bool = Field(True, description="Whether the model was fitted on validation rows, too, as baselines are.")
+    metrics: Figures = Field(description="The model, seen items treated as `seen` says.")
     metrics_seen_kept: Figures = Field(description="The model, nothing filtered, as the TFRS tutorials measure.")
     metrics_all_pairs: Figures = Field(description="The model on all test rows, cold users and items included.")
     next_item: dict[str, Figures] = Field(
@@ -104,7 +115,7 @@ class RunMetrics(Section):
 
 def write_metrics(metrics: RunMetrics, folder: Path) -> None:
     """Write ``metrics.json``."""
-    write_atomically(folder / "metrics.json", metrics.model_dump_json(indent=2) + "\n")
+    write_atomically(folder / METRICS_FILE, metrics.model_dump_json(indent=2) + "\n")
 
 
 def read_metrics(run: Path) -> RunMetrics:
@@ -113,7 +124,7 @@ def read_metrics(run: Path) -> RunMetrics:
     Raises:
       RunError: it is not one of this version.
     """
-    path = run / "metrics.json"
+    path = run / METRICS_FILE
     try:
         return RunMetrics.model_validate_json(path.read_text(encoding="utf-8"))
     except (ValidationError, OSError) as error:

@@ -30,8 +30,9 @@ def _figure(width: float, height: float) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def plot_comparison(metrics: RunMetrics, path: Path, metric: str = "ndcg@10") -> None:
-    """One bar per system, the model's with its interval."""
+def plot_comparison(metrics: RunMetrics, path: Path) -> None:
+    """One bar of ndcg@10 per system, the model's with its interval."""
+    metric = "ndcg@10"
     rows = {metrics.family: metrics.metrics, **metrics.baselines}
     if metrics.oracle is not None:
         rows["oracle"] = metrics.oracle

@@ -59,7 +59,6 @@ class RankingFeaturesConfig(FeaturesConfig):
 class RankingEvaluationConfig(Section):
     """What is measured."""
 
-    baselines: bool = Field(True, description="Measure the mean and, of interactions, smoothed means of user and item.")
     calibrate: bool = Field(
         True,
         description="Fit factor and shift of the log-odds of binary targets on the validation part (Platt scaling).",

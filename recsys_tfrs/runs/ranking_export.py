@@ -13,13 +13,19 @@ from recsys_tfrs.data.histories import build_histories
 from recsys_tfrs.features.example_encoding import encode_column
 from recsys_tfrs.features.fields import EncodedExamples
 from recsys_tfrs.models.ranker import Ranker
+from recsys_tfrs.runs.folder import check_place, open_run
 from recsys_tfrs.runs.ranking_data import Fold
 from recsys_tfrs.runs.ranking_pairs import PairData
+from recsys_tfrs.runs.ranking_reopen import reopen_ranker
 from recsys_tfrs.serving.export import catalogue_facts
+from recsys_tfrs.serving.folders import IN_RUN
 from recsys_tfrs.serving.made_up import made_up
 from recsys_tfrs.serving.ranking_export import export_ranking
 from recsys_tfrs.serving.ranking_inputs import PairInputs, TableInputs
 from recsys_tfrs.serving.ranking_rows import PairRequests, example_rows
+
+#: Name of a ranking model outside its run; what clients ask a server for.
+NAME = "ranking"
 
 #: Rows of a table that are recorded with their answers.
 _ANSWERED = 32
@@ -35,6 +41,29 @@ class _Tables(Protocol):
     """A data set of examples."""
 
     parts: ExampleParts
+
+
+def export_ranking_run(path: Path, *, to: Path | None, name: str | None, store_histories: bool) -> Path:
+    """Export a finished ranking run once more.
+
+    Args:
+      path: the run.
+      to: folder of all models; None: the run itself.
+      name: of the model; None: ``saved_model`` in the run, `NAME` elsewhere.
+      store_histories: False leaves the users' histories out of the graph.
+
+    Returns:
+      The version folder.
+
+    Raises:
+      RunError: see `reopen_ranker`.
+      UsageError: a place that cannot hold folders.
+    """
+    base = (to or open_run(path, "ranking")) / (name or (NAME if to else IN_RUN))
+    check_place(base)
+    opened = reopen_ranker(path)
+    facts = opened.recorded.model_dump(mode="json")
+    return write_ranking_export(opened.model, opened.data, opened.fold, facts, base, store_histories=store_histories)
 
 
 def write_ranking_export(

@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field, ValidationError
 from recsys_tfrs.config import Section
 from recsys_tfrs.errors import RunError
 from recsys_tfrs.files import write_atomically
+from recsys_tfrs.runs.folder import METRICS_FILE
 from recsys_tfrs.runs.metrics_file import Comparison, Figures, TrainingFigures
 
 Intervals = dict[str, tuple[float, float]]
@@ -67,7 +68,7 @@ class RankingMetrics(Section):
 
 def write_ranking_metrics(metrics: RankingMetrics, folder: Path) -> None:
     """Write ``metrics.json``."""
-    write_atomically(folder / "metrics.json", metrics.model_dump_json(indent=2) + "\n")
+    write_atomically(folder / METRICS_FILE, metrics.model_dump_json(indent=2) + "\n")
 
 
 def read_ranking_metrics(run: Path) -> RankingMetrics:
@@ -77,7 +78,7 @@ def read_ranking_metrics(run: Path) -> RankingMetrics:
       RunError: it cannot be read, or is that of another kind of run.
     """
     try:
-        return RankingMetrics.model_validate_json((run / "metrics.json").read_bytes())
+        return RankingMetrics.model_validate_json((run / METRICS_FILE).read_bytes())
     except (OSError, ValidationError) as error:
         reason = str(error).splitlines()[0]
-        raise RunError(f"{run}/metrics.json is not that of a ranking run ({reason}).") from None
+        raise RunError(f"{run / METRICS_FILE} is not that of a ranking run ({reason}).") from None

@@ -71,7 +71,8 @@ class PairData:
         )
         self.like_from = None
         if "like" in self.target_names:
-            self.like_from = config.data.like_from or like_threshold(self.interactions)
+            asked = config.data.like_from
+            self.like_from = like_threshold(self.interactions) if asked is None else asked
         self.name, self.split = self.interactions.name, self.parts.name
         self.split_hash, self.notes = self.parts.hash, self._notes()
         self.counts = {
@@ -88,8 +89,7 @@ class PairData:
 
     def final(self, selection: Fold) -> Fold:
         """See `RankingData`."""
-        train = self.parts.train if self._config.training.refit else self.parts.selection_train
-        return self._fold(train, self.parts.test)
+        return self._fold(self.fitted_rows, self.parts.test)
 
     @property
     def fitted_rows(self) -> NDArray[np.int64]:

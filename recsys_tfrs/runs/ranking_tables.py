@@ -24,6 +24,19 @@ from recsys_tfrs.features.example_encoding import GroupCodes, adapt_encoders, en
 from recsys_tfrs.features.fields import IDS, EncodedExamples, ExamplePreprocessor
 from recsys_tfrs.runs.ranking_config import RankingDataConfig, RankingRunConfig
 from recsys_tfrs.runs.ranking_data import Fold, fewer_negatives, labels_of, targets_of
+from recsys_tfrs.runs.ranking_pairs import PairData
+
+#: Settings by section that nothing is done with where examples are read.
+_OF_INTERACTIONS = {
+    "data": (
+        *("data_dir", "items", "users", "duplicates", "num_rows", "core", "session_gap"),
+        *("like_from", "negatives", "negative_alpha"),
+    ),
+    "split": ("method",),
+    "features": ("user_columns", "item_columns", "context_columns", "max_history", "history", "recent"),
+}
+#: The same where they are simulated, whose columns and parts are fixed.
+_OF_FILES = {"data": ("columns",), "split": ("test_fraction", "validation_fraction", "seed")}
 
 #: Slices by field, at most: those of the fewest values.
 _MOST_SLICES = 6
@@ -65,6 +78,7 @@ class TableData:
       name, split, split_hash, notes, counts: see `RankingData`; the hash is there once `final` was called.
 
     Raises:
+      ConfigError: settings were given that a table of examples knows nothing of.
       RecsysError: the files cannot be read, or do not hold what is asked for.
     """
 
@@ -75,6 +89,8 @@ class TableData:
                 "--skip-bad-rows goes with interactions: a table of examples is read as it stands, and a row that "
                 "cannot be read is named with its file and line. Correct it, or take it out of the file."
             )
+        simulated = data.train is None and data.dataset.startswith(SIMULATED_CLICKS)
+        _refuse_ignored(config, simulated)
         self.parts: ExampleParts = load_examples(
             ExampleRequest(
                 dataset=None if data.train else data.dataset,
@@ -85,7 +101,7 @@ class TableData:
                 binary=config.target != "rating",
                 test_fraction=config.split.test_fraction,
                 validation_fraction=config.split.validation_fraction,
-                seed=config.split.seed,
+                seed=data.seed if simulated else config.split.seed,
             )
         )
         self.name, self.split, self.notes = self.parts.name, self.parts.split, list(self.parts.notes)
@@ -170,6 +186,32 @@ class TableData:
                 "with --columns label=NAME, or several with +."
             )
         return names
+
+
+def open_data(config: RankingRunConfig) -> PairData | TableData:
+    """Interactions, or a table of examples.
+
+    Raises:
+      RecsysError: they cannot be read.
+    """
+    return TableData(config) if is_table(config.data) else PairData(config)
+
+
+def _refuse_ignored(config: RankingRunConfig, simulated: bool) -> None:
+    """See that no setting was changed that would not be looked at."""
+    kinds = [_OF_INTERACTIONS, _OF_FILES] if simulated else [_OF_INTERACTIONS]
+    given = [
+        f"{section}.{name}"
+        for sections in kinds
+        for section, names in sections.items()
+        for name in names
+        if getattr(values := getattr(config, section), name) != type(values).model_fields[name].default
+    ]
+    if config.data.train is not None and config.data.dataset != AUTO:
+        given.append("data.dataset")
+    if given:
+        what = f"{config.data.dataset}, whose columns and parts are fixed" if simulated else "a table of examples"
+        raise ConfigError(f"Nothing is done with {', '.join(given)} where the data is {what}: leave it out.")
 
 
 def _in_memory(source: ExampleSource) -> bool:

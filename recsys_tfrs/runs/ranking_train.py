@@ -9,8 +9,7 @@ from rich.console import Console
 from recsys_tfrs import runtime
 from recsys_tfrs.config import to_toml
 from recsys_tfrs.files import write_atomically
-from recsys_tfrs.runs.export import card_to
-from recsys_tfrs.runs.folder import CONFIG_FILE, RunFolder, discard
+from recsys_tfrs.runs.folder import CONFIG_FILE, RunFolder, card_to, removed_on_failure, write_config
 from recsys_tfrs.runs.metrics_file import TrainingFigures
 from recsys_tfrs.runs.ranking_config import RankingRunConfig
 from recsys_tfrs.runs.ranking_data import RankingData
@@ -18,10 +17,8 @@ from recsys_tfrs.runs.ranking_export import write_ranking_export
 from recsys_tfrs.runs.ranking_fitting import FittedRanker, check_compilable, fit_ranker
 from recsys_tfrs.runs.ranking_measuring import importance_of_fields, measure_fold, oracle_figures, write_predictions
 from recsys_tfrs.runs.ranking_metrics import RankingMetrics, TargetFigures, write_ranking_metrics
-from recsys_tfrs.runs.ranking_pairs import PairData
 from recsys_tfrs.runs.ranking_report import print_data, print_figures, write_report
-from recsys_tfrs.runs.ranking_tables import TableData, is_table
-from recsys_tfrs.runs.train import write_config
+from recsys_tfrs.runs.ranking_tables import open_data
 from recsys_tfrs.serving.folders import IN_RUN
 
 
@@ -38,12 +35,8 @@ def train_ranker(config: RankingRunConfig, folder: RunFolder, console: Console) 
     """
     config = settled(config)
     runtime.configure(config.device, mixed_precision=config.training.mixed_precision, seed=config.seed)
-    try:
+    with removed_on_failure(folder):
         data = open_data(config)
-    except BaseException:
-        if not (folder.work / CONFIG_FILE).exists():
-            discard(folder)
-        raise
     write_config(config, folder)
     print_data(console, data)
     fitted = fit_ranker(data, config, folder.work, console)
@@ -65,15 +58,6 @@ def train_ranker(config: RankingRunConfig, folder: RunFolder, console: Console) 
     path = folder.finish()
     print_figures(console, metrics, path)
     return path
-
-
-def open_data(config: RankingRunConfig) -> PairData | TableData:
-    """Interactions, or a table of examples.
-
-    Raises:
-      RecsysError: they cannot be read.
-    """
-    return TableData(config) if is_table(config.data) else PairData(config)
 
 
 def settled(config: RankingRunConfig) -> RankingRunConfig:

@@ -14,6 +14,7 @@ from recsys_tfrs import runtime
 from recsys_tfrs.errors import UsageError
 from recsys_tfrs.runs.folder import open_run
 from recsys_tfrs.serving.client import Client
+from recsys_tfrs.serving.folders import IN_RUN
 from recsys_tfrs.serving.results import Recommendation
 
 
@@ -54,13 +55,13 @@ def recommend_to(path: Path, asked: Asked, k: int, console: Console) -> None:
     """Print the `k` best items for a user or after a history, by id and title.
 
     Raises:
-      RunError: there is no complete run at `path`.
+      RunError: there is no complete retrieval run at `path`.
       UsageError: `k` is more than the export answers.
     """
     runtime.import_tensorflow()
     from recsys_tfrs.serving.recommender import Recommender
 
-    recommender = Recommender.load(open_run(path) / "saved_model")
+    recommender = Recommender.load(open_run(path, "retrieval") / IN_RUN)
     history = [asked.history] if asked.history else None
     best = recommender.recommend([asked.user_id], k, history=history, exclude_history=not asked.keep_seen)[0]
     _print(asked, not asked.user_id or recommender.knows(asked.user_id), best, console)

@@ -9,12 +9,10 @@ from pathlib import Path
 import tensorflow as tf
 
 from recsys_tfrs import runtime
-from recsys_tfrs.config import build, read_toml
-from recsys_tfrs.errors import RunError
 from recsys_tfrs.models.scoring import RetrievalScorer
 from recsys_tfrs.runs.config import family_config
-from recsys_tfrs.runs.fitting import WEIGHTS
-from recsys_tfrs.runs.folder import CONFIG_FILE, open_run
+from recsys_tfrs.runs.fitting import load_weights
+from recsys_tfrs.runs.folder import check_split_unchanged, open_run, read_config
 from recsys_tfrs.runs.metrics_file import RunMetrics, read_metrics
 from recsys_tfrs.runs.prepared import Prepared, prepare
 
@@ -45,22 +43,15 @@ def reopen(path: Path) -> Reopened:
     """Read the data of a run, split it and rebuild the model.
 
     Raises:
-      RunError: there is no complete run at `path`, its weights cannot be read, or its data is no longer the same.
+      RunError: there is no complete retrieval run at `path`, its weights cannot be read, or its data is no longer the
+        same.
     """
-    run = open_run(path)
+    run = open_run(path, "retrieval")
     recorded = read_metrics(run)
-    config = build(family_config(recorded.family), [read_toml(run / CONFIG_FILE)])
+    config = read_config(run, family_config(recorded.family))
     runtime.configure(config.device, seed=config.seed)
     prepared = prepare(config)
-    if prepared.split.hash != recorded.split_hash:
-        raise RunError(
-            f"The data of {path} has changed since it was trained: its split had the hash {recorded.split_hash[:16]}, "
-            f"now it has {prepared.split.hash[:16]}. Bring the old data back, or train again."
-        )
+    check_split_unchanged(path, recorded.split_hash, prepared.split.hash)
     model = prepared.build_model(prepared.fitted_on)
-    try:
-        model.load_weights(run / WEIGHTS).expect_partial()
-    except (OSError, ValueError, tf.errors.OpError) as error:
-        reason = str(error).splitlines()[0]
-        raise RunError(f"The weights of {path} cannot be read ({reason}): train the run again.") from None
+    load_weights(model, path)
     return Reopened(run, recorded, prepared, model)

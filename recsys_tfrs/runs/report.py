@@ -60,10 +60,16 @@ def _lines(metrics: RunMetrics, prepared: Prepared, measured: Measured, fitted: 
 
 def _figures(metrics: RunMetrics) -> Iterator[str]:
     which = "whose user and item both occur in training" if metrics.pairs == "warm" else "of the split"
+    among = "the user has not had in training" if metrics.seen == "filtered" else "with those the user had in training"
+    fitted = (
+        "refitted like the model"
+        if metrics.refit
+        else "refitted on the validation rows, too, which the model was not (`training.refit`)"
+    )
     yield "\n## Figures\n"
     yield (
-        f"{metrics.num_test_measured:,} test pairs {which}; each target is ranked among all items the user has not "
-        "had in training, ties at their expected rank. Baselines are tuned on validation and refitted like the model."
+        f"{metrics.num_test_measured:,} test pairs {which}; each target is ranked among all items {among}, ties at "
+        f"their expected rank. Baselines are tuned on validation and {fitted}."
     )
     yield ""
     systems = {f"**{metrics.family}**": metrics.metrics, **metrics.baselines}

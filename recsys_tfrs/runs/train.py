@@ -7,15 +7,14 @@ from pathlib import Path
 from rich.console import Console
 
 from recsys_tfrs import runtime
-from recsys_tfrs.config import Section, to_toml
-from recsys_tfrs.errors import RunError
+from recsys_tfrs.config import to_toml
 from recsys_tfrs.evaluation.tie_rules import by_tie_rule
 from recsys_tfrs.files import write_atomically
 from recsys_tfrs.runs import display
 from recsys_tfrs.runs.config import RunConfig
-from recsys_tfrs.runs.export import audited, card_to, choose_index, write_export
+from recsys_tfrs.runs.export import audited, choose_index, write_export
 from recsys_tfrs.runs.fitting import Fitted, fit_run
-from recsys_tfrs.runs.folder import CONFIG_FILE, RunFolder, discard
+from recsys_tfrs.runs.folder import CONFIG_FILE, RunFolder, card_to, removed_on_failure, write_config
 from recsys_tfrs.runs.measuring import MODEL, Measured, measure_all
 from recsys_tfrs.runs.metrics_file import RunMetrics, TrainingFigures, write_metrics
 from recsys_tfrs.runs.per_user import write_per_user
@@ -36,12 +35,8 @@ def train(config: RunConfig, folder: RunFolder, console: Console) -> Path:
       RecsysError: anything a user can act on; an unfinished run keeps its checkpoints.
     """
     runtime.configure(config.device, mixed_precision=config.training.mixed_precision, seed=config.seed)
-    try:
+    with removed_on_failure(folder):
         prepared = prepare(config)
-    except BaseException:
-        if not (folder.work / CONFIG_FILE).exists():
-            discard(folder)
-        raise
     write_config(prepared.config, folder)
     display.print_data(console, prepared)
     fitted = fit_run(prepared, folder.work, console)
@@ -67,18 +62,6 @@ def train(config: RunConfig, folder: RunFolder, console: Console) -> Path:
     return path
 
 
-def write_config(config: Section, folder: RunFolder) -> None:
-    """Record the configuration; a run that is continued must have been started with the same."""
-    path = folder.work / CONFIG_FILE
-    text = to_toml(config)
-    if path.exists() and path.read_text(encoding="utf-8") != text:
-        raise RunError(
-            f"{folder.work} was started with another configuration (its {CONFIG_FILE}): resume it with the same "
-            "options and data, or start a new run with another --out."
-        )
-    write_atomically(path, text)
-
-
 def _metrics(prepared: Prepared, fitted: Fitted, measured: Measured, index_figures: dict[str, object]) -> RunMetrics:
     config, interactions, split = prepared.config, prepared.interactions, prepared.split
     chosen = next((e for e in fitted.selection.log if e["epoch"] == fitted.selection.best_epoch), {})
@@ -98,6 +81,9 @@ def _metrics(prepared: Prepared, fitted: Fitted, measured: Measured, index_figur
         num_test=len(split.test),
         num_test_measured=measured.model.num_pairs,
         pairs=config.pairs,
+        num_pairs_seen=measured.model.num_pairs_seen,
+        seen="filtered" if config.filters_seen else "kept",
+        refit=bool(config.training.refit),
         metrics=figures,
         metrics_seen_kept=measured.model.metrics_seen_kept,
         metrics_all_pairs=measured.model_all_pairs.metrics,

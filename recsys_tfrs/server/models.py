@@ -16,7 +16,7 @@ from recsys_tfrs import runtime
 from recsys_tfrs.errors import RecsysError, RunError
 from recsys_tfrs.server.servable import Servable
 from recsys_tfrs.server.status import invalid, not_found
-from recsys_tfrs.serving.export import versions
+from recsys_tfrs.serving.folders import base_path, no_export, versions
 
 State = get_model_status_pb2.ModelVersionStatus.State
 
@@ -79,11 +79,9 @@ class WatchedModel:
             if not path.name.isdecimal():
                 raise RunError(f"{path} holds a SavedModel, but a version folder is named by a number, as in movies/1.")
             return cls(name, path.parent, labels=labels, only=int(path.name))
-        base = path / "saved_model" if (path / "saved_model").is_dir() else path
+        base = base_path(path)
         if not versions(base):
-            raise RunError(
-                f"There is no exported model in {base}: expected a run, a folder with version folders, or one of them."
-            )
+            raise no_export(path)
         return cls(name, base, labels=labels)
 
     def load(self) -> None:

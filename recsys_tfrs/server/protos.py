@@ -56,7 +56,10 @@ def to_array(name: str, proto: Any, max_elements: int) -> np.ndarray[Any, Any]:
     values: np.ndarray[Any, Any]
     if proto.tensor_content and dtype.kind != "O":
         if len(proto.tensor_content) != size * dtype.itemsize:
-            raise invalid(f"Input {name!r} of shape {shape} holds {len(proto.tensor_content)} bytes of content.")
+            raise invalid(
+                f"Input {name!r} of shape {shape} holds {len(proto.tensor_content)} bytes of content; expected "
+                f"{size * dtype.itemsize} of {type_name(proto.dtype)}."
+            )
         values = np.frombuffer(proto.tensor_content, dtype)
         # A byte other than 0 and 1 is no bool, and what computes with it is undefined.
         return (values.view(np.uint8) != 0 if dtype == np.bool_ else values).reshape(shape)

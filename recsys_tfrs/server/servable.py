@@ -18,7 +18,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 from recsys_tfrs.index.scann_index import load_scann
 from recsys_tfrs.server.protos import type_name
 from recsys_tfrs.server.status import RequestFailed, from_tensorflow, invalid
-from recsys_tfrs.serving.export import EXTRA_FOLDER, MANIFEST
+from recsys_tfrs.serving.folders import EXTRA_FOLDER, MANIFEST
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 

@@ -21,25 +21,41 @@ def versions(folder: Path) -> list[int]:
     return sorted(int(entry.name) for entry in folder.iterdir() if entry.name.isdecimal() and entry.is_dir())
 
 
-def newest_version(path: Path) -> Path:
+def base_path(path: Path) -> Path:
+    """Where the versions of a run lie; any other path is one already."""
+    return path / IN_RUN if (path / IN_RUN).is_dir() else path
+
+
+def newest_version(path: Path, *, complete: bool = False) -> Path:
     """The version folder meant by a version folder, a base path or a run.
 
-    Of a base path it is the one with the largest number, whatever is in it: that is the one a server tries to load.
+    Args:
+      path: of any of them.
+      complete: of a base path, the newest version with a model; without, the one with the largest number, whatever is
+        in it: that is the one a server tries to load.
 
     Raises:
       RunError: there is none.
     """
-    if (path / "saved_model.pb").is_file() or (path / MANIFEST).is_file():
+    if _has_model(path) or (not complete and (path / MANIFEST).is_file()):
         return path
-    base = path / IN_RUN if (path / IN_RUN).is_dir() else path
-    found = versions(base)
+    base = base_path(path)
+    found = [base / str(version) for version in versions(base)]
+    found = [folder for folder in found if _has_model(folder)] if complete else found
     if found:
-        return base / str(found[-1])
-    if not path.is_dir():
-        raise RunError(f"There is no exported model at {path}: export a run with `recsys-tfrs export RUN`.")
-    if path.name.isdecimal():
+        return found[-1]
+    if not complete and path.name.isdecimal() and path.is_dir():
         return path
-    raise RunError(
-        f"There is no exported model in {path}: it holds neither saved_model.pb nor a version folder. "
-        "Export a run with `recsys-tfrs export RUN`."
+    raise no_export(path)
+
+
+def no_export(path: Path) -> RunError:
+    """That nothing at a path can be loaded."""
+    return RunError(
+        f"There is no exported model in {path}: expected a run, a folder with version folders, or one of them, which "
+        "holds saved_model.pb. Export a run with `recsys-tfrs export RUN`."
     )
+
+
+def _has_model(folder: Path) -> bool:
+    return (folder / "saved_model.pb").is_file()

@@ -96,10 +96,12 @@ def _data(facts: Mapping[str, Any]) -> Iterator[str]:
 
 def _figures(facts: Mapping[str, Any]) -> Iterator[str]:
     which = "of users and items known from training" if facts["pairs"] == "warm" else "of the split"
+    among = "the user has not had" if facts["seen"] == "filtered" else "with those the user has had"
+    fitted = "" if facts["refit"] else " and, unlike the model, refitted on its rows, too"
     yield "\n## Figures\n"
     yield (
-        f"{facts['num_test_measured']:,} test pairs {which}, each ranked among all items the user has not had, ties at "
-        "their expected rank. Square brackets: 95% bootstrap interval over users. Baselines are tuned on validation."
+        f"{facts['num_test_measured']:,} test pairs {which}, each ranked among all items {among}, ties at their "
+        f"expected rank. Square brackets: 95% bootstrap interval over users. Baselines are tuned on validation{fitted}."
     )
     yield ""
     yield "| | " + " | ".join(_METRICS) + " |"
@@ -182,8 +184,7 @@ def _limits(facts: Mapping[str, Any]) -> Iterator[str]:
             f"- The lists of the test users cover {metrics['coverage@10']:.1%} of the catalogue (Gini coefficient of "
             f"the exposure {metrics['gini@10']:.2f}; 0 is even, 1 is one item for all)."
         )
-    history = facts.get("config", {}).get("features", {}).get("max_history")
-    if history:
+    if history := facts.get("history_items"):
         yield f"- Of a history the newest {history:,} items count."
     if facts["index"]["kind"] != "exact":
         yield "- The index is approximate, and a filter that keeps few items can shorten a list."

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from recsys_tfrs.errors import RunError, UsageError
 from recsys_tfrs.index.scann_index import load_scann
 from recsys_tfrs.schema import USER_ID
-from recsys_tfrs.serving.folders import MANIFEST, versions
+from recsys_tfrs.serving.folders import MANIFEST, newest_version
 from recsys_tfrs.serving.results import Recommendation
 from recsys_tfrs.serving.signatures import EXCLUDE, EXCLUDE_HISTORY, HISTORY, K
 
@@ -39,15 +39,21 @@ class Recommender:
 
     @classmethod
     def load(cls, path: Path | str) -> Recommender:
-        """Load a version folder, or the newest version of a base path.
+        """Load a version folder, or the newest one with a model of a base path or a run.
 
         Raises:
-          RunError: there is no export, it is damaged, or it is not one of ours.
+          RunError: there is no export, it is damaged, not one of ours, or of a model that recommends nothing.
           MissingExtraError: it holds a ScaNN index, and ScaNN cannot be imported.
         """
-        folder = _version_folder(Path(path))
+        folder = newest_version(Path(path), complete=True)
         try:
             manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+            if "max_k" not in manifest:
+                raise RunError(
+                    f"The export in {folder} recommends nothing, as those of retrieval runs and cascades do: it is of "
+                    "a ranking model or of one that describes items. `recsys-tfrs export-cascade` makes one that "
+                    "recommends of a retrieval and a ranking run."
+                )
             if any(op.startswith("Scann>") for op in manifest["custom_operations"]):
                 load_scann()
             return cls(tf.saved_model.load(str(folder)), manifest)
@@ -137,12 +143,3 @@ def _neutral(spec: tf.TensorSpec) -> tf.Tensor:
     """The value that stands for "not given"; `K` and `EXCLUDE_HISTORY` have none and are always given."""
     value = {tf.string: "", tf.bool: True, tf.int32: 1}.get(spec.dtype, math.nan)
     return tf.fill([1] * (spec.shape.rank or 0), tf.constant(value, spec.dtype))
-
-
-def _version_folder(path: Path) -> Path:
-    if (path / "saved_model.pb").is_file():
-        return path
-    found = [v for v in versions(path) if (path / str(v) / "saved_model.pb").is_file()]
-    if not found:
-        raise RunError(f"There is no exported model in {path}: it holds neither saved_model.pb nor a version folder.")
-    return path / str(found[-1])

@@ -92,11 +92,20 @@ def signatures(export: Export) -> str:
         raise CheckError(f"the export has {sorted(found)}, the manifest names {sorted(declared)}")
     for name, signature in declared.items():
         specs = export.loaded.signatures[name].structured_input_signature[1]
-        if {n: s.dtype.name for n, s in specs.items()} != {n: i["dtype"] for n, i in signature["inputs"].items()}:
-            raise CheckError(f"the inputs of {name} are not those of the manifest")
-        if set(export.loaded.signatures[name].structured_outputs) != set(signature["outputs"]):
-            raise CheckError(f"the outputs of {name} are not those of the manifest")
+        inputs = {n: s.dtype.name for n, s in specs.items()}
+        named = {n: i["dtype"] for n, i in signature["inputs"].items()}
+        if inputs != named:
+            raise CheckError(f"the inputs of {name} are {_listed(inputs)}, the manifest names {_listed(named)}")
+        outputs = set(export.loaded.signatures[name].structured_outputs)
+        if outputs != set(signature["outputs"]):
+            raise CheckError(
+                f"the outputs of {name} are {sorted(outputs)}, the manifest names {sorted(signature['outputs'])}"
+            )
     return f"{len(declared)} as in the manifest: {', '.join(sorted(declared))}"
+
+
+def _listed(inputs: dict[str, str]) -> str:
+    return ", ".join(f"{name} ({dtype})" for name, dtype in sorted(inputs.items()))
 
 
 def warm_up(export: Export) -> str:

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from recsys_tfrs.data.histories import Histories
 from recsys_tfrs.training.pieces import pieces
-from recsys_tfrs.training.targets import Batch, TargetBatches, endless, step_seed
+from recsys_tfrs.training.steps import Batch, endless, step_seed
+from recsys_tfrs.training.targets import TargetBatches
 
 
 @dataclass(frozen=True)

@@ -44,4 +44,6 @@ class TrainingConfig(Section):
     )
     checkpoint_seconds: float = Field(10.0, ge=0, description="Seconds between checkpoints, taken at epoch ends.")
     jit_compile: bool = Field(False, description="Compile the training step with XLA.")
-    mixed_precision: bool = Field(False, description="Compute in bfloat16 or float16 where the device is faster there.")
+    mixed_precision: bool = Field(
+        False, description="Compute in bfloat16 where the device is faster there; float16 is never used."
+    )

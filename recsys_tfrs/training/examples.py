@@ -110,7 +110,8 @@ def batch_of(examples: EncodedExamples, rows: NDArray[np.int64] | slice, seed: i
     batch: dict[str, Any] = {"columns": dict(taken.columns), "targets": taken.targets}
     if taken.weights is not None:
         batch["weights"] = taken.weights
-    return batch | {"seed": np.array([seed, step], np.int32)}
+    # Seeds of 2**31 and more wrap, as `tf.cast` does it in the other batches.
+    return batch | {"seed": np.array([seed, step], np.int64).astype(np.int32)}
 
 
 def dataset_of(batches: Callable[[], Iterator[dict[str, Any]]], like: dict[str, Any]) -> tf.data.Dataset:

@@ -1,4 +1,4 @@
-"""Fit a model on user batches with Keras's own `fit`; exact to resume."""
+"""Fit a model on batches of any kind with Keras's own `fit`; exact to resume."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from recsys_tfrs.data.histories import Histories
 from recsys_tfrs.errors import DataError
-from recsys_tfrs.training.pipeline import permuted
+from recsys_tfrs.training.steps import Batch, endless, permuted, step_seed
 
 #: Salts of the random numbers drawn in a step, see `layers.dropout.keep_mask`.
 _SUBSAMPLING_SALT, _SHUFFLE_SALT, _WINDOW_SALT = 21, 22, 23
@@ -79,12 +79,12 @@ class PairBatches:
         users = tf.constant(self.users)
         num_lists, steps = len(self.users), self.steps_per_epoch
 
-        def batch(step: tf.Tensor) -> dict[str, tf.Tensor]:
+        def batch(step: tf.Tensor) -> Batch:
             epoch, position = step // steps, step % steps
             first = position * self.users_per_batch
             slots = tf.range(first, tf.minimum(first + self.users_per_batch, num_lists))
             chosen = tf.gather(users, permuted(slots, num_lists, tf.stack([tf.constant(self.seed, tf.int64), epoch])))
-            seed = tf.cast(tf.stack([tf.constant(self.seed, tf.int64), step]), tf.int32)
+            seed = step_seed(self.seed, step)["seed"]
             where = tf.ragged.range(tf.gather(offsets, chosen), tf.gather(offsets, chosen + 1))
             drawn = _uniform(where.flat_values, seed, _SUBSAMPLING_SALT)
             kept = drawn < tf.gather(keep, tf.gather(items, where.flat_values))
@@ -97,8 +97,7 @@ class PairBatches:
                 element |= {"center_weight": tf.gather(weights, center), "context_weight": _gather(weights, context)}
             return element
 
-        steps_from_here = tf.data.Dataset.range(first_step, np.iinfo(np.int64).max)
-        return steps_from_here.map(batch, num_parallel_calls=2, deterministic=True).prefetch(4)
+        return endless(batch, first_step)
 
     def _windows(self, where: tf.RaggedTensor, items: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.RaggedTensor]:
         """Rows of the histories, ``[rows]`` of each center and ``[rows, None]`` of its context."""
@@ -171,6 +170,11 @@ def keep_probability(items: NDArray[np.int32], num_items: int, subsample: float)
       items: all occurrences, as internal ids.
       num_items: size of the catalogue.
       subsample: t; 0 keeps everything.
+
+    Example:
+      >>> kept = keep_probability(np.array([1, 1, 1, 2]), num_items=2, subsample=0.03)
+      >>> kept.astype(float).round(2).tolist()  # of padding and of the two items
+      [1.0, 0.2, 0.35]
     """
     if subsample == 0:
         return np.ones(num_items + 1, dtype=np.float32)

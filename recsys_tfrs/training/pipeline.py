@@ -17,6 +17,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from recsys_tfrs.data.histories import Histories
+from recsys_tfrs.training.steps import Batch, endless, permuted, step_seed
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class UserBatches:
         users = tf.constant(self.users)
         num_rows, steps = len(self.users), self.steps_per_epoch
 
-        def batch(step: tf.Tensor) -> dict[str, tf.Tensor]:
+        def batch(step: tf.Tensor) -> Batch:
             epoch, position = step // steps, step % steps
             first = position * self.users_per_batch
             slots = tf.range(first, tf.minimum(first + self.users_per_batch, num_rows))
@@ -82,11 +83,9 @@ class UserBatches:
             starts, ends = tf.gather(offsets, chosen), tf.gather(offsets, chosen + 1)
             where = tf.ragged.range(starts, ends)
             by_positive = {n: where.with_flat_values(tf.gather(t, where.flat_values)) for n, t in tables.items()}
-            seed = tf.cast(tf.stack([tf.constant(self.seed, tf.int64), step]), tf.int32)
-            return {"user": chosen, "seed": seed, **by_positive}
+            return {"user": chosen, **by_positive, **step_seed(self.seed, step)}
 
-        steps_from_here = tf.data.Dataset.range(first_step, np.iinfo(np.int64).max)
-        return steps_from_here.map(batch, num_parallel_calls=2, deterministic=True).prefetch(4)
+        return endless(batch, first_step)
 
 
 @dataclass(frozen=True)
@@ -133,26 +132,15 @@ class InteractionBatches:
         tables = {name: tf.constant(values) for name, values in columns.items() if values is not None}
         num_rows, steps = len(users), self.steps_per_epoch
 
-        def batch(step: tf.Tensor) -> dict[str, tf.Tensor]:
+        def batch(step: tf.Tensor) -> Batch:
             epoch, position = step // steps, step % steps
             first = position * self.batch_size
             slots = tf.range(first, tf.minimum(first + self.batch_size, num_rows))
             chosen = permuted(slots, num_rows, tf.stack([tf.constant(self.seed, tf.int64), epoch]))
-            seed = tf.cast(tf.stack([tf.constant(self.seed, tf.int64), step]), tf.int32)
-            return {"seed": seed, **{name: tf.gather(table, chosen) for name, table in tables.items()}}
+            gathered = {name: tf.gather(table, chosen) for name, table in tables.items()}
+            return gathered | step_seed(self.seed, step)
 
-        steps_from_here = tf.data.Dataset.range(first_step, np.iinfo(np.int64).max)
-        return steps_from_here.map(batch, num_parallel_calls=2, deterministic=True).prefetch(4)
-
-
-def permuted(slots: tf.Tensor, num_rows: int, key: tf.Tensor) -> tf.Tensor:
-    """Positions `slots` of a pseudo-random permutation of ``range(num_rows)``, without building the permutation.
-
-    `tf.random_index_shuffle` is a cycle-walking block cipher: each slot is computed alone, so an epoch over millions
-    of users needs no shuffled copy and a resumed run starts anywhere.
-    """
-    seed = tf.cast(key, tf.uint32)
-    return tf.random.experimental.index_shuffle(slots, seed, max_index=num_rows - 1)
+        return endless(batch, first_step)
 
 
 def user_batches(histories: Histories, *, batch_size: int, seed: int, with_rows: bool = False) -> UserBatches:

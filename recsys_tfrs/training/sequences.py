@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 from recsys_tfrs.data.gaps import gap_buckets
 from recsys_tfrs.data.histories import Histories
 from recsys_tfrs.training.pieces import Pieces, pieces
-from recsys_tfrs.training.pipeline import permuted
-from recsys_tfrs.training.targets import Batch, TargetBatches, endless, step_seed
+from recsys_tfrs.training.steps import Batch, endless, permuted, step_seed
+from recsys_tfrs.training.targets import TargetBatches
 
 #: Lengths up to this have a bucket each; beyond, one bucket spans lengths that differ by an eighth.
 _EXACT_LENGTHS = 8

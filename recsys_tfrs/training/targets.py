@@ -9,13 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
 import tensorflow as tf
 
 from recsys_tfrs.training.pieces import Pieces
-from recsys_tfrs.training.pipeline import permuted
-
-Batch = dict[str, tf.Tensor]
+from recsys_tfrs.training.steps import permuted
 
 
 class Drawn(NamedTuple):
@@ -73,14 +70,3 @@ class TargetBatches:
             return Drawn(tf.gather(starts, which), place - (tf.gather(ends, which) - tf.gather(sizes, which)))
 
         return drawn
-
-
-def step_seed(seed: int, step: tf.Tensor) -> Batch:
-    """``seed``: ``[2]`` int32 for stateless random operations of a step."""
-    return {"seed": tf.cast(tf.stack([tf.constant(seed, tf.int64), step]), tf.int32)}
-
-
-def endless(batch: Callable[[tf.Tensor], Batch], first_step: int) -> tf.data.Dataset:
-    """Batches from a global step on, made by a function of the step."""
-    steps_from_here = tf.data.Dataset.range(first_step, np.iinfo(np.int64).max)
-    return steps_from_here.map(batch, num_parallel_calls=2, deterministic=True).prefetch(4)

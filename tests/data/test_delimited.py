@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import io
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from recsys_tfrs.data import delimited
 from recsys_tfrs.data.assemble import RawInteractions
-from recsys_tfrs.data.delimited import Layout, read_rows, whole_lines
+from recsys_tfrs.data.delimited import Layout, read_records, read_rows, whole_lines
 from recsys_tfrs.errors import DataError
 
 COMMA = Layout(("user", "item", "rating", "time"), "user", "item", "rating", "time", ",", quoted=True, header_lines=1)
@@ -131,3 +132,9 @@ def test_a_stray_quote_does_not_swallow_the_rest_of_the_file(monkeypatch: pytest
     blocks = list(whole_lines(io.BytesIO(content), quoted=True, block_bytes=100))
     assert b"".join(blocks) == content
     assert max(map(len, blocks)) <= 104
+
+
+def test_an_official_file_of_another_encoding_is_to_be_got_anew() -> None:
+    folder = SimpleNamespace(read=lambda name: b"1::a::x\n2::\xff::y\n", label=lambda name: f"ml/{name}")
+    with pytest.raises(DataError, match=r"ml/movies\.dat, line 2: not utf-8 text, as this file comes: get it anew"):
+        read_records(folder, "movies.dat", "::", 3, "utf-8")  # type: ignore[arg-type]

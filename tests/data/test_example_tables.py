@@ -287,7 +287,9 @@ def test_what_is_no_table_is_refused(tmp_path: Path) -> None:
     refused(DataError, "does not exist", dataset=str(tmp_path / "a.csv"))
     refused(UsageError, "folder without Parquet", dataset=str(tmp_path))
     refused(UsageError, "is no table this can read", dataset=str(write(tmp_path / "a.bin", "hello\n")))
-    refused(UsageError, "either one data set to split", train=tmp_path, dataset="x")
+    refused(
+        UsageError, r"either one data set to split .* but --dataset x and --train .* came", train=tmp_path, dataset="x"
+    )
     refused(UsageError, "beside --train", dataset="x", test=tmp_path)
     refused(UsageError, "shares of the file", dataset="x", test_fraction=0.5, validation_fraction=0.5)
     refused(DataError, "2 rows are too few", dataset=str(table(tmp_path / "b.csv", 0, 2)))

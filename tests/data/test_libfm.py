@@ -128,5 +128,5 @@ def test_an_empty_file_is_refused(tmp_path: Path, text: str) -> None:
 
 
 def test_text_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"line 2: not UTF-8"):
+    with pytest.raises(DataError, match=r"line 2: not UTF-8 text: save the file as UTF-8"):
         libfm(tmp_path / "a.libfm", b"1 1:1\n0 2:1 \xe9:1\n")

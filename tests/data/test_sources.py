@@ -114,6 +114,31 @@ def test_auto_with_a_folder_reads_that_folder_or_fails(tmp_path: Path) -> None:
         load(DataRequest(data_dir=tmp_path / "nowhere"))
 
 
+def test_what_a_data_set_does_not_look_at_is_refused(tmp_path: Path) -> None:
+    folder = ml_100k(tmp_path / "ml-100k")
+    baskets = tmp_path / "baskets.txt"
+    baskets.write_text("a b\nb c\n")
+    for dataset in ("simulated-tiny", str(folder), f"lists:{baskets}"):
+        with pytest.raises(UsageError, match=rf"--data-dir is where .* does not go with --dataset {dataset}: leave it"):
+            load(DataRequest(dataset, data_dir=tmp_path))
+    for request in (
+        DataRequest(str(folder), num_rows=9),
+        DataRequest(f"lists:{baskets}", num_rows=9),
+        DataRequest("movielens-100k", data_dir=folder, num_rows=9),
+        DataRequest(data_dir=folder, num_rows=9),
+    ):
+        with pytest.raises(UsageError, match=r"data\.num_rows is the size of simulated data and does not go with real"):
+            load(request)
+    with pytest.raises(UsageError, match="neither a file or folder nor a known name"):
+        load(DataRequest("movielens-9k", data_dir=folder))
+
+
+def test_auto_that_finds_real_data_does_not_cut_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RECSYS_DATA", str(ml_100k(tmp_path / "ml-100k")))
+    with pytest.raises(UsageError, match=r"does not go with real data, here movielens-100k"):
+        load(DataRequest(num_rows=9))
+
+
 def test_a_damaged_zip_is_not_passed_over(tmp_path: Path) -> None:
     Path("data").mkdir()
     Path("data/ml-100k.zip").write_bytes(b"PK but not really")

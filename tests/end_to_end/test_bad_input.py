@@ -47,7 +47,7 @@ def fails(*arguments: str | Path) -> tuple[int, str]:
         (["export", "no-run"], "There is no run at no-run"),
         (["export", "no-run", "--index", "hnsw"], "'hnsw' is not one of 'auto', 'exact', 'scann'"),
         (["export", "no-run", "--max-k", "0"], "0 is not in the range x>=1"),
-        (["serve-check", "no-run"], "There is no exported model at no-run"),
+        (["serve-check", "no-run"], "There is no exported model in no-run"),
         (["batch-recommend", "no-run", "--users", "users.txt", "--out", "o"], "users.txt cannot be read"),
     ],
 )
@@ -80,11 +80,22 @@ def test_an_unfinished_run_is_pointed_at(tmp_path: Path) -> None:
         assert "is unfinished" in message
 
 
-def test_a_place_that_cannot_hold_an_export(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("mine")
-    _, message = fails("export", tmp_path, "--to", tmp_path / "file")
-    assert "file is a file: choose another --to" in message
-    assert (tmp_path / "file").read_text() == "mine"
+@pytest.mark.parametrize(
+    ("metrics", "name", "other"), [("{}", "retrieval", "ranking"), ('{"kind": "ranking"}', "ranking", "retrieval")]
+)
+def test_a_place_that_cannot_hold_an_export(metrics: str, name: str, other: str, tmp_path: Path) -> None:
+    run, models = tmp_path / "run", tmp_path / "models"
+    run.mkdir()
+    (run / "metrics.json").write_text(metrics)
+    models.mkdir()
+    (models / name).write_text("mine")
+    for options in (["--to", models], ["--to", models / name], ["--to", models, "--name", name]):
+        _, message = fails("export", run, *options)
+        assert f"{name} is a file: choose another --to" in message
+    assert (models / name).read_text() == "mine"
+    (models / name).rename(models / other)  # where models of the other kind would lie is of no matter
+    _, message = fails("export", run, "--to", models)
+    assert "is a file" not in message
 
 
 def test_a_check_that_fails_is_an_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:

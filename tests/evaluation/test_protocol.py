@@ -9,6 +9,7 @@ from recsys_tfrs.errors import SplitError
 from recsys_tfrs.evaluation.intervals import paired_differences
 from recsys_tfrs.evaluation.metrics import accuracy_columns
 from recsys_tfrs.evaluation.protocol import choose_pairs, evaluate
+from recsys_tfrs.evaluation.ranking import MISS
 
 
 def ids(n):
@@ -54,6 +55,14 @@ def test_without_filter_both_figures_are_the_unfiltered_one():
     assert got.metrics["mrr@5"] == pytest.approx((1 / 3 + 1 / 5 + 1 + 1) / 4)
     assert got.metrics_seen_kept == got.metrics
     assert (got.num_pairs_seen, got.intervals) == (0, {})
+
+
+def test_what_is_no_candidate_for_everybody_is_not_counted_as_seen():
+    catalogue = np.arange(7) != 5
+    for filter_seen, seen in ((True, 1), (False, 0)):
+        got = evaluate(ByNumber(6), SMALL, TRAIN, TEST, filter_seen=filter_seen, catalogue=catalogue)
+        assert got.ranking.greater.tolist().count(MISS) == seen + 1
+        assert got.num_pairs_seen == seen
 
 
 def test_warm_pairs_have_a_user_and_an_item_seen_in_training():

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from recsys_tfrs.evaluation import intervals as bootstrap
 from recsys_tfrs.evaluation import resampling
 from recsys_tfrs.evaluation.resampling import (
     Statistic,
@@ -40,7 +41,7 @@ def test_one_draw_serves_all_statistics_and_seeds_repeat_it():
 def test_draws_are_the_same_whatever_the_size_of_a_block(monkeypatch):
     values = np.random.default_rng(1).normal(size=50)
     whole = resample({"mean": mean_of(values)}, num_resamples=9)
-    monkeypatch.setattr(resampling, "_BLOCK_DRAWS", 100)
+    monkeypatch.setattr(bootstrap, "_BLOCK_DRAWS", 100)
     assert resample({"mean": mean_of(values)}, num_resamples=9)["mean"] == pytest.approx(whole["mean"])
 
 

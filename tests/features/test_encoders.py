@@ -266,3 +266,12 @@ def test_each_kind_has_its_encoder(kind: Kind, numeric: str, expected: type[Enco
 )
 def test_columns_may_have_any_name(column: str, layer: str) -> None:
     assert make_encoder(Kind.NUMERIC, FeaturesConfig(), column).name == layer
+
+
+@pytest.mark.parametrize("kind", [Kind.CATEGORICAL, Kind.MULTI_CATEGORICAL, Kind.TEXT, Kind.NUMERIC, Kind.TIMESTAMP])
+def test_rows_of_which_nothing_is_known_are_raw_values_of_the_column(kind: Kind) -> None:
+    encoder = make_encoder(kind, FeaturesConfig(), "column")
+    rows = encoder.missing_rows(3)
+    assert rows.dtype == encoder.raw_dtype
+    assert rows.shape.as_list() == [3] + [1] * (encoder.raw_rank - 1)
+    assert tf.reduce_all((rows == encoder.missing) | (rows != rows)).numpy()  # NaN stands for a missing number

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from recsys_tfrs.config import build
 from recsys_tfrs.data.carts import cart_pairs
+from recsys_tfrs.runs import carts, measuring
 from recsys_tfrs.runs.carts import CartQueries, measure_carts, rank_carts
 from recsys_tfrs.runs.config import family_config
 from recsys_tfrs.runs.prepared import Prepared, prepare
@@ -48,6 +49,24 @@ def test_without_carts_or_sessions_nothing_is_measured(prepared: Prepared) -> No
     assert measure_carts(bare, {"model": scorer}) == {}
     split = prepared.config.split.model_copy(update={"method": "temporal"})
     assert rank_carts(replace(prepared, config=prepared.config.model_copy(update={"split": split})), scorer) is None
+
+
+@pytest.mark.parametrize("has_carts", [True, False])
+def test_what_carts_need_is_computed_once_and_only_where_there_are_some(
+    has_carts: bool, prepared: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = prepared.config
+    few = config.evaluation.model_copy(update={"baselines": ["popularity"], "max_users": 20})
+    prepared = replace(prepared, config=config.model_copy(update={"evaluation": few}))
+    if not has_carts:
+        prepared = replace(prepared, interactions=replace(prepared.interactions, context_features={}))
+    asked: list[str] = []
+    find, scorer = carts.cart_pairs, SimpleNamespace(score=lambda users: np.ones((len(users), 301), dtype=np.float32))
+    monkeypatch.setattr(carts, "cart_pairs", lambda *given: asked.append("pairs") or find(*given))
+    monkeypatch.setattr(measuring, "cart_scorer", lambda *given: asked.append("scorer") or scorer)
+    measured = measuring.measure_all(prepared, SimpleNamespace(), scorer, lambda text: None)
+    assert asked == (["pairs", "scorer"] if has_carts else ["pairs"])
+    assert set(measured.carts) == ({"model", "popularity"} if has_carts else set())
 
 
 def test_new_items_are_candidates_of_a_family_that_reads_their_texts(prepared: Prepared) -> None:

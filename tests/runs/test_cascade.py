@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -72,12 +73,14 @@ def test_scores_are_blended_in_units_of_their_spread() -> None:
 
 def test_ndcg_of_an_order() -> None:
     found = candidates([1, 2], [[4, 5, 6], [4, 5, 0]], [[3, 2, 1], [0, 1, 0]], [[1, 2, 3], [1, 1, 0]])
-    targets = np.zeros((2, 8), bool)
-    targets[0, [4, 6]] = targets[1, 7] = True
+    targets = np.zeros((2, 8), np.uint16)
+    targets[0, [4, 6]] = targets[1, 7] = 1
     third = 1 / np.log2(4)
-    both = (1 + third) / (1 + 1 / np.log2(3))
-    np.testing.assert_allclose(ndcg_of_order(found, targets, 0.0), [both, 0])
-    targets[0, 4] = False
+    np.testing.assert_allclose(ndcg_of_order(found, targets, 0.0), [1 + third, 0])
+    targets[0, 6] = 2
+    np.testing.assert_allclose(ndcg_of_order(found, targets, 0.0), [2 + third, 0])
+    targets[0, 6] = 1
+    targets[0, 4] = 0
     np.testing.assert_allclose(ndcg_of_order(found, targets, 0.0), [1, 0])
     np.testing.assert_allclose(ndcg_of_order(found, targets, 1.0), [third, 0])
 
@@ -107,6 +110,22 @@ def test_the_weight_that_validation_likes_best() -> None:
     assert tried[0.0] == 1
     assert tried[1.0] == pytest.approx(1 / np.log2(3))
     assert len(tried) == 21
+
+
+def test_weights_are_judged_by_the_ndcg_that_cascades_are_measured_by() -> None:
+    """Two targets for each user, of whom the first is found first and the second third."""
+    interactions, train, _ = data()
+    users, items = np.repeat(np.arange(1, 5, dtype=np.int32), 2), np.array([7, 8] * 4, np.int32)
+    both = replace(
+        interactions,
+        users=np.concatenate([interactions.users[train], users]),
+        items=np.concatenate([interactions.items[train], items]),
+        timestamps=np.arange(16),
+    )
+    known, asked = np.arange(8), np.arange(8, 16)
+    _, tried = validated_weight(Stages(), both, known, asked)  # type: ignore[arg-type]
+    measured = measure_cascade(Scorer(0, 9, 9, 1, 2, 3, 5, 7, 4), Scorer(*range(9)), both, known, asked)  # type: ignore[arg-type]
+    assert tried[0.0] == pytest.approx(measured.metrics["ndcg@10"])
 
 
 class Scorer:

@@ -69,6 +69,15 @@ def test_changes_of_two_files(table: Path, tmp_path: Path) -> None:
     assert set(changes.items) == {"d", "007"}
 
 
+def test_items_are_known_by_the_column_named_in_training_where_the_table_has_it(table: Path, tmp_path: Path) -> None:
+    own = tmp_path / "own.csv"
+    own.write_text("sku,item_id,colour\n007,1,blue\n")
+    assert set(changed(CatalogueChanges(), DATA, items=own, id_column="sku").items) == {"007"}
+    assert set(changed(CatalogueChanges(), DATA, items=table, id_column="sku").items) == {"d", "007"}
+    with pytest.raises(DataError, match=r"none\.csv"):
+        changed(CatalogueChanges(), DATA, items=tmp_path / "none.csv", id_column="sku")
+
+
 def test_changes_are_kept_in_the_run(table: Path, tmp_path: Path) -> None:
     changes = changed(CatalogueChanges(), DATA, items=table)
     assert read_changes(tmp_path) == CatalogueChanges()

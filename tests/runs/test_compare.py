@@ -21,10 +21,11 @@ from recsys_tfrs.evaluation.rating_errors import RatingErrors, rating_errors
 from recsys_tfrs.runs import families
 from recsys_tfrs.runs.compare import compare_runs
 from recsys_tfrs.runs.config import RunConfig
-from recsys_tfrs.runs.display import print_systems, size
+from recsys_tfrs.runs.display import print_figures, print_systems, size
 from recsys_tfrs.runs.families import train_and_compare
-from recsys_tfrs.runs.metrics_file import BaselineDetails, RunMetrics, TrainingFigures, write_metrics
+from recsys_tfrs.runs.metrics_file import BaselineDetails, RunMetrics, TrainingFigures, read_metrics, write_metrics
 from recsys_tfrs.runs.per_user import read_rating_errors, write_per_user
+from recsys_tfrs.runs.report import _figures as report_figures
 
 NUM_USERS = 40
 NAMES = accuracy_columns()
@@ -154,6 +155,35 @@ def test_runs_measured_on_other_pairs_get_a_table_of_their_own(tmp_path: Path) -
     assert "cannot be compared" in text
     with pytest.raises(RunError, match="would need one table"):
         compare_runs(runs, shown, tmp_path / "out")
+
+
+def test_runs_that_keep_seen_items_get_a_table_of_their_own(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path / "a", "mf", 0.3), make_run(tmp_path / "b", "mf", 0.6, seen="kept", refit=False)]
+    shown = console()
+    compare_runs(runs, shown)
+    text = shown.file.getvalue()  # type: ignore[attr-defined]
+    assert "80 pairs (split 01234567)" in text
+    assert "80 pairs, seen items kept (split 01234567)" in text
+    for run, seen in zip(runs, ("left out", "kept"), strict=True):
+        compare_runs([run], shown, tmp_path / "out")
+        assert f"Full ranking, seen items {seen}," in (tmp_path / "out" / "comparison.md").read_text()
+
+
+def test_the_terminal_and_the_report_say_by_which_rules(tmp_path: Path) -> None:
+    interval = {"intervals": {"ndcg@10": (0.1, 0.2), "rmse": (0.9, 1.0)}}
+    texts = []
+    for name, rules in ("a", {}), ("b", {"seen": "kept", "refit": False}):
+        metrics = read_metrics(make_run(tmp_path / name, "mf", 0.3, **interval, **rules))
+        shown = console()
+        print_figures(shown, metrics)
+        texts.append(shown.file.getvalue() + "\n".join(report_figures(metrics)))  # type: ignore[attr-defined]
+    filtered, kept = texts
+    assert "seen ones left out" in filtered
+    assert "all items the user has not had in training" in filtered
+    assert "refitted like the model" in filtered
+    assert "seen ones included" in kept
+    assert "all items with those the user had in training" in kept
+    assert "refitted on the validation rows, too, which the model was not" in kept
 
 
 def test_errors_come_back_from_the_file_as_they_were(tmp_path: Path) -> None:

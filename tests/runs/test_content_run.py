@@ -19,12 +19,14 @@ from recsys_tfrs.data.assemble import Policy
 from recsys_tfrs.data.simulated_content import ContentConfig, write_content
 from recsys_tfrs.data.tables import load_table
 from recsys_tfrs.errors import ConfigError, RunError, SplitError, UsageError
+from recsys_tfrs.runs import content_report
 from recsys_tfrs.runs.content_config import content_config
 from recsys_tfrs.runs.content_data import open_content
 from recsys_tfrs.runs.dispatch import run_config, train_family
 from recsys_tfrs.runs.families import train_and_compare
 from recsys_tfrs.runs.folder import open_run, start
 from recsys_tfrs.serving.check import check_export
+from recsys_tfrs.training.checkpoints import LoopState
 
 CONSOLE = Console(quiet=True)
 SMALL: dict[str, Any] = {
@@ -133,6 +135,20 @@ class TestRun:
         first, second = (json.loads((path / "metrics.json").read_text()) for path in (run, again))
         for name in ("metrics", "confusion", "temperature", "threshold", "split_hash"):
             assert first[name] == second[name], name
+
+
+def test_the_curve_is_of_the_metric_that_training_went_by(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[tuple[str, bool]] = []
+
+    def draw(state: LoopState, metric: str, path: Path) -> None:
+        drawn.append((metric, f"validation_{metric}" in state.log[-1]))
+
+    monkeypatch.setattr(content_report, "plot_training", draw)
+    config = build(run_config("content-cnn"), [*settings(folder), {"training": {"epochs": 1, "metric": "accuracy"}}])
+    train_family(config, start(tmp_path / "run", "content-cnn", resume=False), CONSOLE)
+    assert drawn == [("accuracy", True)]
 
 
 class TestRefused:

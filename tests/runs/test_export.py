@@ -1,16 +1,22 @@
 from __future__ import annotations
 
 import sys
+from collections import defaultdict
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 
+from recsys_tfrs.config import build
 from recsys_tfrs.errors import DataError
 from recsys_tfrs.index.config import IndexConfig
-from recsys_tfrs.runs.export import audited, card_to, choose_index
+from recsys_tfrs.runs import export as module
+from recsys_tfrs.runs.config import family_config
+from recsys_tfrs.runs.export import _facts, audited, choose_index, export_run
+from recsys_tfrs.runs.folder import card_to
 
 
 def scorer(num_items: int = 40, broken: int | None = None) -> Any:
@@ -56,6 +62,45 @@ def test_the_index_is_audited_with_test_users_alone() -> None:
     split.test = np.array([], dtype=np.int64)
     with pytest.raises(DataError, match="no test users"):
         audited(prepared, scorer(), index)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("family", "model", "items"),
+    [
+        ("two-tower", {}, 50),
+        ("item2vec", {}, 50),
+        ("gru", {"max_length": 20}, 20),
+        ("gru", {"examples": "windows", "window": 5}, 5),
+        ("gru", {"max_length": 200}, 50),
+        ("session-cnn", {"window": 4}, 4),
+        ("mf", {}, None),
+        ("deep-mf", {}, None),
+    ],
+)
+def test_an_export_records_how_much_of_a_history_a_query_reads(
+    family: str, model: dict[str, Any], items: int | None
+) -> None:
+    layer = {"family": family, "model": model, "features": {"max_history": 50}}
+    prepared: Any = SimpleNamespace(config=build(family_config(family), [layer]))
+    metrics: Any = SimpleNamespace(model_dump=lambda mode: defaultdict(str))
+    assert _facts(prepared, metrics, {})["history_items"] == items
+
+
+def test_items_added_are_known_by_the_id_column_of_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[str, Any] = {}
+
+    def stop(*arguments: Any, **named: Any) -> None:
+        given.update(named)
+        raise InterruptedError
+
+    config = build(family_config("two-tower"), [{"family": "two-tower", "data": {"columns": {"item": "sku"}}}])
+    opened = SimpleNamespace(run=tmp_path, prepared=SimpleNamespace(config=config, interactions=None))
+    monkeypatch.setattr(module, "open_run", lambda path: path)
+    monkeypatch.setattr(module, "reopen", lambda path: opened)
+    monkeypatch.setattr(module, "changed", stop)
+    with pytest.raises(InterruptedError):
+        export_run(tmp_path, Console(quiet=True), items=tmp_path / "new.csv")
+    assert given["id_column"] == "sku"
 
 
 def test_the_card_lies_in_the_run_as_well(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,12 @@ from recsys_tfrs.runs.explain import explain_run
 from recsys_tfrs.runs.folder import is_ranking, start
 from recsys_tfrs.runs.ranking_compare import compare_rankings
 from recsys_tfrs.runs.ranking_config import RankingRunConfig, ranking_config
+from recsys_tfrs.runs.ranking_export import export_ranking_run
 from recsys_tfrs.runs.ranking_fitting import fit_ranker
 from recsys_tfrs.runs.ranking_measuring import measure_fold
 from recsys_tfrs.runs.ranking_metrics import read_ranking_metrics
 from recsys_tfrs.runs.ranking_pairs import PairData
-from recsys_tfrs.runs.ranking_reopen import evaluate_ranking, export_ranking_run
+from recsys_tfrs.runs.ranking_reopen import evaluate_ranking
 from recsys_tfrs.runs.ranking_train import train_ranker
 
 TRAINING = {"epochs": 2, "batch_size": 500, "jit_compile": False}
@@ -101,6 +103,14 @@ def test_figures_hold_when_a_run_is_measured_again(runs: dict[str, Path]) -> Non
     assert evaluate_ranking(runs["fm"], console)
 
 
+def test_a_run_with_settings_that_are_gone_is_to_be_trained_again(runs: dict[str, Path], tmp_path: Path) -> None:
+    run = Path(shutil.copytree(runs["lr"], tmp_path / "lr"))
+    text = (run / "config.toml").read_text("utf-8")
+    (run / "config.toml").write_text(text.replace("[evaluation]\n", "[evaluation]\nbaselines = true\n"), "utf-8")
+    with pytest.raises(RunError, match=r"Unknown setting 'evaluation\.baselines'.*: train the run again"):
+        evaluate_ranking(run, Console(quiet=True))
+
+
 def test_figures_that_do_not_hold_are_told(runs: dict[str, Path], tmp_path: Path) -> None:
     recorded = json.loads((runs["lr"] / "metrics.json").read_text())
     original = json.dumps(recorded)
@@ -159,3 +169,26 @@ def test_what_cannot_be_learned_is_refused(settings: dict, error: type[Exception
     layers = [{"family": "fm", "data": {"dataset": "simulated-tiny"}}, settings]
     with pytest.raises(error, match=message):
         PairData(build(ranking_config("fm"), layers)).selection()
+
+
+def test_likes_may_begin_at_zero(tmp_path: Path) -> None:
+    table = tmp_path / "mine.csv"
+    rows = [f"u{i % 9},i{i % 7},{i % 5 - 2},{1_000_000 + i}" for i in range(60)]  # ratings of -2 to 2
+    table.write_text("\n".join(["user,item,rating,timestamp", *rows]), encoding="utf-8")
+    for asked, expected, liked in ({}, 1, 0.4), ({"like_from": 0}, 0, 0.6):
+        layer = {"family": "fm", "target": "like", "data": {"dataset": str(table), **asked}}
+        data = PairData(build(ranking_config("fm"), [layer]))
+        assert data.like_from == expected
+        assert data.final(data.selection()).measured.targets.mean() == pytest.approx(liked, abs=0.1)
+
+
+def test_weights_and_data_that_are_not_those_of_the_run_are_refused(runs: dict[str, Path], tmp_path: Path) -> None:
+    run = Path(shutil.copytree(runs["lr"], tmp_path / "lr"))
+    weights = run / "checkpoints" / "model.index"
+    weights.write_bytes(weights.read_bytes()[:20])
+    with pytest.raises(RunError, match=r"The weights of .*lr cannot be read .*: train the run again"):
+        evaluate_ranking(run, Console(quiet=True))
+    text = (run / "metrics.json").read_text("utf-8")
+    (run / "metrics.json").write_text(text.replace(json.loads(text)["split_hash"], "0" * 64), "utf-8")
+    with pytest.raises(RunError, match=r"split had the hash 0000000000000000, now it has .*Bring the old data back"):
+        evaluate_ranking(run, Console(quiet=True))

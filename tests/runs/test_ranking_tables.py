@@ -32,9 +32,10 @@ def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Opened:
 
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
-    def open_table(stream_above: int = 1 << 20, **data: Any) -> TableData:
+    def open_table(stream_above: int = 1 << 20, *, layer: dict[str, Any] | None = None, **data: Any) -> TableData:
         monkeypatch.setattr(module, "load_examples", lambda request: load(replace(request, stream_above=stream_above)))
-        return TableData(build(ranking_config("lr"), [{"family": "lr", "data": {"train": str(path), **data}}]))
+        settings = {"family": "lr", "data": {"train": str(path), **data}}
+        return TableData(build(ranking_config("lr"), [settings, layer or {}]))
 
     return open_table
 
@@ -74,6 +75,36 @@ def test_nothing_is_left_out_unless_asked_for(opened: Opened) -> None:
     fold = opened().selection()
     assert fold.kept is None
     assert fold.num_fitted == len(fold.train)
+
+
+@pytest.mark.parametrize(
+    ("layer", "named"),
+    [
+        ({"split": {"method": "random"}}, "split.method"),
+        ({"features": {"history": 5, "item_columns": ["x"]}}, "features.item_columns, features.history"),
+        ({"data": {"core": 5, "negatives": 3}}, "data.core, data.negatives"),
+        ({"data": {"dataset": "movielens-100k"}}, "data.dataset"),
+    ],
+)
+def test_settings_that_nothing_is_done_with_are_refused(opened: Opened, layer: dict[str, Any], named: str) -> None:
+    with pytest.raises(ConfigError, match=f"Nothing is done with {named} where the data is a table of examples: leave"):
+        opened(layer=layer)
+
+
+def simulated(**layer: Any) -> TableData:
+    settings = {"family": "lr", "data": {"dataset": "simulated-clicks-small"}}
+    return TableData(build(ranking_config("lr"), [settings, layer]))
+
+
+def test_simulated_clicks_have_a_seed_of_their_own() -> None:
+    def labels(**layer: Any) -> list[float]:
+        chunk = next(iter(simulated(**layer).parts.train.chunks()))
+        return list(next(iter(chunk.targets.values())))
+
+    assert labels() == labels(data={"seed": 42}) == labels(seed=7)
+    assert labels() != labels(data={"seed": 7})
+    with pytest.raises(ConfigError, match=r"Nothing is done with split\.seed where .* simulated-clicks-small, whose"):
+        simulated(split={"seed": 7})
 
 
 def test_bad_rows_are_not_skipped(opened: Opened) -> None:

@@ -34,7 +34,7 @@ def test_the_model_is_that_of_the_rows_it_was_fitted_on(
     model.save_weights(tmp_path / WEIGHTS)
     (tmp_path / CONFIG_FILE).write_text(to_toml(prepared.config), encoding="utf-8")
     recorded = SimpleNamespace(family="softmax", split_hash=prepared.split.hash)
-    monkeypatch.setattr(module, "open_run", lambda path: path)
+    monkeypatch.setattr(module, "open_run", lambda path, kind: path)
     monkeypatch.setattr(module, "read_metrics", lambda run: recorded)
     monkeypatch.setattr(module.runtime, "configure", lambda device, seed: None)
 

@@ -130,7 +130,7 @@ def test_what_is_wrong_with_a_request(stub: Any, signature: str, inputs: dict[st
         ("DT_STRING", [-1], {"string_val": [b"u1"]}, "no definite shape"),
         ("DT_STRING", [2], {"string_val": [b"u1"] * 3}, "of shape [2] holds 3 values"),
         ("DT_STRING", [2], {}, "of shape [2] holds 0 values"),
-        ("DT_FLOAT", [2], {"tensor_content": b"abc"}, "holds 3 bytes of content"),
+        ("DT_FLOAT", [2], {"tensor_content": b"abc"}, "holds 3 bytes of content; expected 8 of DT_FLOAT"),
         ("DT_COMPLEX64", [1], {"scomplex_val": [1, 2]}, "unsupported type DT_COMPLEX64"),
         ("DT_INVALID", [], {}, "unsupported type DT_INVALID"),
     ],

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from recsys_tfrs.errors import RunError
-from recsys_tfrs.serving.folders import newest_version, versions
+from recsys_tfrs.serving.folders import MANIFEST, newest_version, versions
 
 
 def export(folder: Path) -> Path:
@@ -32,9 +32,20 @@ def test_the_newest_counts_even_where_it_is_half_written(tmp_path: Path) -> None
     assert newest_version(tmp_path / "2").name == "2"
 
 
+def test_the_newest_that_can_be_loaded_is_the_newest_with_a_model(tmp_path: Path) -> None:
+    whole = export(tmp_path / "run" / "saved_model" / "1")
+    (whole.parent / "2" / "assets.extra").mkdir(parents=True)
+    (whole.parent / "2" / MANIFEST).touch()
+    for path in (tmp_path / "run", whole.parent, whole):
+        assert newest_version(path, complete=True) == whole
+    with pytest.raises(RunError, match="no exported model"):
+        newest_version(whole.parent / "2", complete=True)
+    assert newest_version(whole.parent / "2") == whole.parent / "2"
+
+
 def test_no_export(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"holds neither saved_model\.pb nor a version folder.*recsys-tfrs export"):
-        newest_version(tmp_path)
-    with pytest.raises(RunError, match=r"no exported model at .*nowhere"):
-        newest_version(tmp_path / "nowhere")
+    for path in (tmp_path, tmp_path / "nowhere"):
+        for complete in (True, False):
+            with pytest.raises(RunError, match=rf"no exported model in {path}: expected a run.*recsys-tfrs export"):
+                newest_version(path, complete=complete)
     assert versions(tmp_path / "nowhere") == []

@@ -38,6 +38,8 @@ def facts() -> dict[str, Any]:
         "num_test": 20_000,
         "num_test_measured": 2_863,
         "pairs": "warm",
+        "seen": "filtered",
+        "refit": True,
         "metrics": figures(0.06),
         "metrics_all_pairs": figures(0.05),
         "intervals": dict.fromkeys(METRICS, (0.051, 0.072)),
@@ -58,7 +60,7 @@ def facts() -> dict[str, Any]:
             },
         },
         "index_audit": {"recall@10": 0.9912, "num_queries": 941},
-        "config": {"features": {"max_history": 1000}},
+        "history_items": 1000,
     }
 
 
@@ -71,6 +73,15 @@ def test_figures_stand_with_their_intervals_beside_the_baselines(facts: dict[str
     assert "| ials | +0.0010 [-0.0100, +0.0120], not told apart |" in card
     assert "2,863 test pairs of users and items known from training" in card
     assert "The index finds 99.12% of the ten items that exact search finds (941 queries" in card
+
+
+def test_the_rules_are_those_of_the_run(facts: dict[str, Any]) -> None:
+    card = model_card(facts)
+    assert "among all items the user has not had, ties" in card
+    assert "Baselines are tuned on validation." in card
+    card = model_card({**facts, "seen": "kept", "refit": False})
+    assert "among all items with those the user has had, ties" in card
+    assert "Baselines are tuned on validation and, unlike the model, refitted on its rows, too." in card
 
 
 def test_groups_of_users_with_their_gap(facts: dict[str, Any]) -> None:
@@ -99,6 +110,7 @@ def test_data_use_and_limits(facts: dict[str, Any]) -> None:
     assert "approximate" not in card
     other = {
         **facts,
+        "history_items": None,
         "stored_histories": False,
         "custom_operations": ["Scann>ScannSearchBatched"],
         "index": {**facts["index"], "kind": "scann-tree"},
@@ -107,6 +119,7 @@ def test_data_use_and_limits(facts: dict[str, Any]) -> None:
     assert "but no histories; requests bring them" in card
     assert "operations beyond TensorFlow's own: Scann>ScannSearchBatched" in card
     assert "The index is approximate" in card
+    assert "items count" not in card
 
 
 def test_without_a_run_nothing_was_measured(facts: dict[str, Any]) -> None:

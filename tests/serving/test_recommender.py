@@ -10,7 +10,7 @@ from serving.hand_made import World
 
 from recsys_tfrs.errors import MissingExtraError, RunError, UsageError
 from recsys_tfrs.serving import recommender as recommender_module
-from recsys_tfrs.serving.export import MANIFEST
+from recsys_tfrs.serving.folders import MANIFEST
 from recsys_tfrs.serving.recommender import Recommendation, Recommender
 
 
@@ -86,7 +86,7 @@ def test_inputs_that_do_not_fit(recommender: Recommender) -> None:
 class TestLoading:
     def test_nothing_there(self, tmp_path: Path) -> None:
         for path in (tmp_path, tmp_path / "absent"):
-            with pytest.raises(RunError, match=r"no exported model.*neither saved_model\.pb nor a version folder"):
+            with pytest.raises(RunError, match=r"no exported model.*expected a run, a folder with version folders"):
                 Recommender.load(path)
 
     def test_the_newest_whole_version_is_taken(self, world: World, tmp_path: Path) -> None:
@@ -111,6 +111,15 @@ class TestLoading:
         (other / MANIFEST).unlink()
         with pytest.raises(RunError, match="not written by this package"):
             Recommender.load(other)
+
+    def test_an_export_that_recommends_nothing(self, world: World, tmp_path: Path) -> None:
+        shutil.copytree(world.path, tmp_path / "1")
+        path = tmp_path / "1" / MANIFEST
+        manifest = json.loads(path.read_text())
+        del manifest["max_k"]
+        path.write_text(json.dumps(manifest))
+        with pytest.raises(RunError, match=r"recommends nothing.*`recsys-tfrs export-cascade` makes"):
+            Recommender.load(tmp_path)
 
     def test_scann_missing_is_said_before_tensorflow_fails_on_it(
         self, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

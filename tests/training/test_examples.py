@@ -67,4 +67,6 @@ def test_seeds_and_rows_go_together() -> None:
     np.testing.assert_array_equal(batch["targets"][:, 0], batch["weights"])
     np.testing.assert_array_equal(batch["columns"][IDS][:, 0], batch["weights"])
     assert batch["seed"].tolist() == [3, 0]
+    largest = next(iter(ExampleBatches(rows(25), 10, 2**32 - 1).dataset().as_numpy_iterator()))
+    assert largest["seed"].tolist() == [-1, 0]
     assert ids_of(ExampleBatches(rows(25), 10, 4), 1) != ids_of(ExampleBatches(rows(25), 10, 3), 1)

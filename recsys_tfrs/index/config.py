@@ -1,7 +1,7 @@
 """Settings of the index.
 
-Every option of ScaNN's builder that its TensorFlow operations can build, save and load again is here; docs/vector_index.md
-says which cannot, and why.
+Every option of ScaNN's builder that its TensorFlow operations can build, save and load again is here;
+docs/vector_index.md says which cannot, and why.
 """
 
 from __future__ import annotations

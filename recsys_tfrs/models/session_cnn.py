@@ -36,7 +36,7 @@ LARGEST_FULL_SOFTMAX = 5_000
 #: The family's own defaults of the ``training`` section.
 TRAINING: dict[str, Any] = {
     "batch_size": 512,
-    "epochs": 8,
+    "epochs": 6,
     "learning_rate_decay": "linear",
     "metric": "ndcg@20",
     "validate_every": 1,
@@ -71,11 +71,14 @@ class Config(FamilyConfig):
     filters: list[int] = Field(
         [32, 64], min_length=2, max_length=2, description="Filters of the two convolutions over the block."
     )
+    gated_filters: int = Field(
+        128, ge=1, description="Filters of the gated convolution over the clicked items' vectors."
+    )
     units: int = Field(256, ge=1, description="Size of the hidden layer, or of the GRU's state.")
     temperature: float = Field(0.08, gt=0, description="Scores are divided by this before a loss.")
     initial_scale: float = Field(0.05, gt=0, description="Standard deviation of the initial embeddings.")
     id_dropout: float = Field(
-        0.1, ge=0, lt=1, description="Share of items read without their id in a step, so that texts learn to do alone."
+        0.3, ge=0, lt=1, description="Share of items read without their id in a step, so that texts learn to do alone."
     )
     input_dropout: float = Field(0.02, ge=0, lt=1, description="Dropout of the clicked items' vectors.")
     dropout: float = Field(0.3, ge=0, lt=1, description="Dropout of the hidden layer.")
@@ -160,7 +163,7 @@ class SessionCNN(Retriever):
             self.query_tower = RecurrentWindow(settings)
         else:
             first, second = config.filters
-            self.query_tower = ConvolutionTower(settings, config.channels, (first, second))
+            self.query_tower = ConvolutionTower(settings, config.channels, (first, second), config.gated_filters)
         self.scores_catalogue = config.objective == "full-softmax" or (
             config.objective == "auto" and data.num_items <= LARGEST_FULL_SOFTMAX
         )

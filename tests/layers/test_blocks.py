@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from recsys_tfrs.layers.blocks import (
     ConvolutionTower,
+    GatedConvolution,
     RecurrentWindow,
     SessionTower,
     TowerSettings,
@@ -31,7 +32,7 @@ def window(clicks: list[list[int]], planes: bool = True) -> Window:
 
 def tower(kind: str = "convolution", **changes: object) -> SessionTower:
     settings = SETTINGS._replace(**changes)
-    return RecurrentWindow(settings) if kind == "gru" else ConvolutionTower(settings, 3, (6, 7))
+    return RecurrentWindow(settings) if kind == "gru" else ConvolutionTower(settings, 3, (6, 7), 4)
 
 
 def test_the_newest_clicks_are_padded_in_front() -> None:
@@ -48,6 +49,25 @@ def test_a_kernel_over_the_whole_third_axis_is_a_kernel_with_channels() -> None:
     padded = tf.pad(block, [[0, 0], [1, 1], [1, 1], [0, 0]])[..., None]
     over_three = tf.nn.conv3d(padded, made.first[:, :, :, None, :], [1] * 5, "VALID")[:, :, :, 0]
     np.testing.assert_allclose(tf.nn.conv2d(block, made.first, 1, "SAME"), over_three, atol=1e-5)
+
+
+def test_gated_convolutions_are_a_product_of_two_summed_over_the_clicks() -> None:
+    """Written out, with gates that are not half open."""
+    gated = GatedConvolution(5, 4, seed=1, name="gated")
+    gated.gate_bias.assign([0.5, -0.5, 1.0, 0.0])
+    vectors = (0.1 * NORMAL(size=(2, 4, 5))).astype(np.float32)
+    there = np.array([[False, True, True, True], [True] * 4])
+    kernel, gate = gated.kernel.numpy(), gated.gate.numpy()
+    found = np.zeros((2, 4, 4))
+    for row, place in zip(*np.nonzero(there), strict=True):
+        around = [p for p in (place - 1, place, place + 1) if 0 <= p < 4 and there[row, p]]
+        linear = sum(vectors[row, p] @ kernel[p - place + 1] for p in around)
+        opened = 20.0 * sum(vectors[row, p] @ gate[p - place + 1] for p in around) + gated.gate_bias.numpy()
+        found[row, place] = linear / (1 + np.exp(-opened))
+    summed, at_newest = gated(tf.constant(vectors), tf.constant(there))
+    np.testing.assert_allclose(summed, 0.5 * found.sum(axis=1), atol=1e-5)
+    np.testing.assert_allclose(at_newest, found[:, -1], atol=1e-5)
+    assert np.abs(found).max() > 0.1
 
 
 @pytest.mark.parametrize("kind", ["convolution", "gru"])

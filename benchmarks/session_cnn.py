@@ -172,8 +172,10 @@ def operations(prepared: Prepared, rows: int, items: int) -> dict[str, float]:
     first, second = c.filters
     block = c.window * c.dim * c.channels + c.window * positions * 9 * c.channels * first
     block += half * -(-positions // 2) * 9 * first * second
-    hidden = (half * second + c.window * c.dim) * c.units + 2 * c.units * c.dim
-    parts = {"texts": items * text, "block": rows * block, "hidden layer": rows * hidden}
+    hidden = (half * second + 3 * c.dim + 2 * c.gated_filters) * c.units + 2 * c.units * c.dim
+    gated = 2 * c.window * 3 * c.dim * c.gated_filters
+    parts = {"texts": items * text, "block": rows * block, "gated convolution": rows * gated}
+    parts["hidden layer"] = rows * hidden
     carted = 0.5  # windows after which something is carted, about
     parts["scores"] = (1 + carted) * rows * items * c.dim
     return {name: 6.0 * count for name, count in parts.items()}

@@ -48,7 +48,7 @@ base = {
     "data": {"dataset": SHOP},
     "split": {"method": "sessions"},
     "model": {"dim": 64, "units": 128, "channels": 16, "text_filters": 32, "filters": [24, 32], "characters": 48},
-    "training": {"batch_size": 256, "learning_rate": 4e-3},
+    "training": {"batch_size": 256, "learning_rate": 4e-3, "epochs": EPOCHS},
 }
 config = build(family_config("session-cnn"), [base])
 runtime.configure(config.device, seed=config.seed)
@@ -131,9 +131,29 @@ print(f"bytes of the planes: {one_hot.numpy().nbytes:,}; of the codes: {codes.nb
 # $$B \in \mathbb{R}^{8 \times 12 \times 16} \to \text{conv } 3 \times 3 \times 16 \to \max 2 \times 2 \to
 # \text{conv } 3 \times 3 \times 24 \to \max \text{ over characters} \to h \to q_\text{click}, q_\text{cart}$$
 #
-# An item's vector is $v_i = e_i + \text{text}(i)$, and its score $q \cdot v_i / |v_i|$. In training, a share of the
-# items goes without $e_i$ in every step, so that texts learn to do alone. Never clicked, never a target: such items
-# are left out of the softmax, or they would only learn to come last.
+# Beside what they see stand the clicked items' vectors and a gated convolution over them.
+#
+# An item's vector is $v_i = e_i + \text{text}(i)$, and its score $q \cdot v_i / |v_i|$. text(i) is what convolutions
+# see in the item's name, and the sum of the name's **subwords**, every run of four characters within a word
+# (Bojanowski et al., TACL 2017, https://arxiv.org/abs/1607.04606):
+#
+# $$\frac{1}{\sqrt m} \sum_{p=1}^{m} T[\operatorname{hash}(c_p \dots c_{p+3})]$$
+#
+# A few filters have to tell all words apart by maxima; runs share nothing, so a stem is known after a few items,
+# whatever its ending. The code, and how many runs words have in common:
+
+# %%
+subwords = model.candidate_tower.subwords
+print(inspect.getsource(type(subwords).call))
+words = ("walker", "walks", "talker")
+runs, there = subwords.runs(CharacterEncoder(10, name="words")(tf.constant(words)))
+found = [set(row[kept].tolist()) for row, kept in zip(runs.numpy(), there.numpy(), strict=True)]
+for first, second in ((0, 1), (0, 2), (1, 2)):
+    print(f"{words[first]:7s} {words[second]:7s} {len(found[first] & found[second])} runs of four in common")
+
+# %% [markdown]
+# In training, a share of the items goes without $e_i$ in every step, so that texts learn to do alone. Never clicked,
+# never a target: such items are left out of the softmax, or they would only learn to come last.
 
 # %%
 console = Console(width=110, force_jupyter=False, force_terminal=False, quiet=True)

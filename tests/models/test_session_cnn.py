@@ -37,6 +37,8 @@ TINY: Way = {
     "channels": 6,
     "text_filters": 8,
     "filters": [8, 8],
+    "gated_filters": 8,
+    "subword_buckets": 500,
     "characters": 16,
     "window": 4,
     "dropout": 0.0,
@@ -59,7 +61,7 @@ class TestContract(SequenceContract):
     remember: ClassVar[Way] = {"empty_rate": 0.0}
 
     #: Rectified layers that are to learn much by heart want small steps.
-    leak_training: ClassVar[dict[str, Any]] = {"epochs": 10, "batch_size": 500, "learning_rate": 0.003}
+    leak_training: ClassVar[dict[str, Any]] = {"epochs": 20, "batch_size": 500, "learning_rate": 0.003}
 
     def batches(self, histories: Histories, batch_size: int, seed: int = 1) -> ClickBatches:
         """Windows of more clicks than most models here read, which take the newest."""

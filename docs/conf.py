@@ -7,6 +7,7 @@ Nothing is fetched: theme, search and MathJax come out of packages that `require
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from sphinx.application import Sphinx
@@ -69,6 +70,13 @@ def as_executed(_app: Sphinx, name: str, source: list[str]) -> None:
         source[0] = (EXECUTED / f"{Path(name).name}.ipynb").read_text(encoding="utf-8")
 
 
+def stages_as_list(_app: Sphinx, _what: str, name: str, _obj: object, _options: object, lines: list[str]) -> None:
+    """Make a list of the stages in the package's docstring, whose two columns would run into one paragraph."""
+    if name == project:
+        lines[:] = [re.sub(r"^(\w+) {2,}(?=\S)", r"* ``\1``: ", line) for line in lines]
+
+
 def setup(app: Sphinx) -> None:
     """Called by Sphinx."""
     app.connect("source-read", as_executed)
+    app.connect("autodoc-process-docstring", stages_as_list)

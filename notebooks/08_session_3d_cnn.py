@@ -107,7 +107,7 @@ plt.show()
 # Nearly all of it is 0. A convolution multiplies each 1-of-N row with a matrix, which is looking up a row of that
 # matrix. With $E$ a vector for each character and $K_j$ the kernel at offset j,
 #
-# $$\sum_j \operatorname{one\_hot}(c_{p+j})\,(E K_j) = \sum_j E[c_{p+j}]\,K_j$$
+# $$\sum_j \mathrm{onehot}(c_{p+j})\,(E K_j) = \sum_j E[c_{p+j}]\,K_j$$
 #
 # so the family stores one byte a character and never makes the planes. The right side in the library, and both sides
 # computed:
@@ -137,7 +137,7 @@ print(f"bytes of the planes: {one_hot.numpy().nbytes:,}; of the codes: {codes.nb
 # see in the item's name, and the sum of the name's **subwords**, every run of four characters within a word
 # (Bojanowski et al., TACL 2017, https://arxiv.org/abs/1607.04606):
 #
-# $$\frac{1}{\sqrt m} \sum_{p=1}^{m} T[\operatorname{hash}(c_p \dots c_{p+3})]$$
+# $$\frac{1}{\sqrt m} \sum_{p=1}^{m} T[\mathrm{hash}(c_p \dots c_{p+3})]$$
 #
 # A few filters have to tell all words apart by maxima; runs share nothing, so a stem is known after a few items,
 # whatever its ending. The code, and how many runs words have in common:

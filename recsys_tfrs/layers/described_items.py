@@ -33,6 +33,8 @@ class Items(NamedTuple):
 class DescribedItems(tf.keras.layers.Layer):
     """Item id, texts and other columns -> ``v = keep e_id + text(characters) + sum_c e_c``; candidates are ``v / |v|``.
 
+    text() is what convolutions see in the characters and the sum of their subwords.
+
     An item that training has not seen has no ``e_id``. In training `keep` is 0 for a share of the items, another one in
     each step, so that what is said about an item has to do without its id (Volkovs et al., DropoutNet, NeurIPS 2017).
 

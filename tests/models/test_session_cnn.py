@@ -174,6 +174,22 @@ def test_an_item_loses_its_id_in_training_and_its_text_speaks_for_it() -> None:
     np.testing.assert_array_equal(dropped[~gone], kept[~gone])
 
 
+def test_subwords_are_a_summand_of_an_items_vector() -> None:
+    """An item without an id or a column, new: what convolutions see, and what subwords say, of its name."""
+    model = built(named(NAMES))
+    tower = model.candidate_tower
+    codes = tower.codes[6:7]
+    found = tower.read(tf.constant([6])).vectors
+    np.testing.assert_allclose(found, tower.text(tower.convolution(codes)) + tower.subwords(codes), atol=1e-6)
+    assert np.abs(tower.subwords(codes)).max() > 1e-3
+    assert built(named(NAMES), subword_width=0).candidate_tower.subwords is None
+
+
+def test_a_subword_of_one_character_is_refused() -> None:
+    with pytest.raises(ValueError, match="2 characters or more; 0 for none"):
+        Config(subword_width=1)
+
+
 def test_without_content_an_item_is_its_id() -> None:
     model = built(named(NAMES), content=False)
     assert model.candidate_tower.codes is None

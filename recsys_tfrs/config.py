@@ -110,7 +110,7 @@ def _explain(section: type[Section], problem: Mapping[str, Any]) -> str:
     name = ".".join(path)
     if problem["type"] == "extra_forbidden":
         return f"Unknown setting {name!r}: known here are {', '.join(_keys_at(section, path[:-1]))}."
-    message = str(problem["msg"])
+    message = str(problem["msg"]).removeprefix("Value error, ")  # what pydantic puts before words of our own
     return f"Setting {name} = {problem['input']!r} is not possible: {message[0].lower()}{message[1:]}."
 
 

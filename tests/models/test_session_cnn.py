@@ -14,11 +14,13 @@ from contracts.model_contract import Way
 from contracts.sequence_contract import SequenceContract
 from contracts.tiny_data import all_rows, interactions_of
 
+from recsys_tfrs.config import build
 from recsys_tfrs.data.carts import carted_rows, next_carted
 from recsys_tfrs.data.histories import Histories, build_histories
 from recsys_tfrs.data.interactions import FeatureColumn, Interactions
 from recsys_tfrs.data.sessions import split_interactions
 from recsys_tfrs.data.simulated_shop import shop_config, simulate_shop
+from recsys_tfrs.errors import ConfigError
 from recsys_tfrs.evaluation.ranking import rank
 from recsys_tfrs.features.config import FeaturesConfig
 from recsys_tfrs.index.chooser import build_index
@@ -186,8 +188,8 @@ def test_subwords_are_a_summand_of_an_items_vector() -> None:
 
 
 def test_a_subword_of_one_character_is_refused() -> None:
-    with pytest.raises(ValueError, match="2 characters or more; 0 for none"):
-        Config(subword_width=1)
+    with pytest.raises(ConfigError, match="subword_width = 1 is not possible: a subword has 2 characters or more"):
+        build(Config, [{"subword_width": 1}])
 
 
 def test_without_content_an_item_is_its_id() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -132,3 +133,18 @@ def test_a_gap_keeps_user_columns_and_numbers_sessions_per_user() -> None:
     assert cut.user_ids.tolist() == ["", "u1/1", "u1/2", "u2/1", "u2/2"]
     assert cut.users.tolist() == [1, 2, 3, 3, 4, 4]
     assert cut.user_features["user_gender"].values.tolist() == ["", "M", "M", "F", "F"]
+
+
+def test_ratings_and_weights_go_with_their_rows_into_the_cases() -> None:
+    data = log([2, 2, 2, 2, 1, 3, 1, 3])
+    numbers = np.arange(len(data), dtype=np.float32)
+    by_item = dict(zip(data.items.tolist(), numbers.tolist(), strict=True))
+    made, split = split_interactions(
+        replace(data, ratings=numbers, weights=numbers + 100), "sessions", test_fraction=0.25, validation_fraction=1 / 3
+    )
+    expected = np.array([by_item[item] for item in made.items.tolist()])
+    assert made.ratings is not None
+    assert made.weights is not None
+    np.testing.assert_array_equal(made.ratings, expected)
+    np.testing.assert_array_equal(made.weights, expected + 100)
+    assert made.ratings[split.test].tolist() == [14, 15]

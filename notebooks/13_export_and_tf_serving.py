@@ -31,7 +31,8 @@ from recsys_tfrs.runs.export import export_run
 from recsys_tfrs.runs.prepared import prepare
 from recsys_tfrs.runs.train import train
 from recsys_tfrs.serving.check import check_export
-from recsys_tfrs.serving.export import operations, versions
+from recsys_tfrs.serving.folders import versions
+from recsys_tfrs.serving.version_folder import operations
 from recsys_tfrs.serving.warmup import read_warmup
 
 DATASET = os.environ.get("DATASET", "simulated-tiny")

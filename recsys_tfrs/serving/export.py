@@ -16,15 +16,12 @@ from recsys_tfrs.features.preprocessing import circumstances
 from recsys_tfrs.index.interface import Index
 from recsys_tfrs.models.scoring import RetrievalModel, RetrievalScorer
 from recsys_tfrs.serving.expected import EXPECTED, expected_answers
-from recsys_tfrs.serving.folders import EXTRA_FOLDER, MANIFEST, versions
 from recsys_tfrs.serving.made_up import made_up
 from recsys_tfrs.serving.model_card import MODEL_CARD, model_card
 from recsys_tfrs.serving.queries import ServableModel
 from recsys_tfrs.serving.signatures import RetrievalSignatures
-from recsys_tfrs.serving.version_folder import check_version, operations, vocabulary_hash, write_json, write_version
+from recsys_tfrs.serving.version_folder import check_version, vocabulary_hash, write_json, write_version
 from recsys_tfrs.serving.warmup import WARMUP, WarmupRequests, write_warmup
-
-__all__ = ["EXTRA_FOLDER", "MANIFEST", "export_retrieval", "operations", "versions", "vocabulary_hash"]
 
 
 def export_retrieval(

@@ -14,13 +14,13 @@ import click
 
 from recsys_tfrs.errors import RecsysError
 from recsys_tfrs.models.registry import CONTENT, FAMILIES, RANKERS
-from recsys_tfrs.options import as_settings, data_options, parse_labels
+from recsys_tfrs.options import InOrder, as_settings, data_options, parse_labels, parse_weight
 from recsys_tfrs.version import __version__
 
 _FAMILIES = click.Choice(sorted(FAMILIES | RANKERS | CONTENT))
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=InOrder, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
 @click.version_option(__version__, prog_name="recsys-tfrs")
 def cli() -> None:
     """Recommenders on TensorFlow: train, evaluate, compare and recommend."""
@@ -67,6 +67,19 @@ def train(
 def _check_family(layer: dict[str, Any], family: str, config_file: Path | None) -> None:
     if layer.get("family", family) != family:
         raise click.UsageError(f"{config_file} configures the family {layer['family']!r}, not {family!r}.")
+
+
+@cli.command()
+@click.argument("family", type=_FAMILIES)
+@click.argument("section", required=False)
+def settings(family: str, section: str | None) -> None:
+    """List every setting of FAMILY that --set takes, or those of one SECTION: default, meaning, bounds."""
+    from recsys_tfrs import runtime
+
+    runtime.import_tensorflow()
+    from recsys_tfrs.runs.settings import show
+
+    show(family, section, _console())
 
 
 @cli.command()
@@ -246,19 +259,6 @@ def index(
         index_run(run, console, recall=0.99 if recall is None else recall, k=k, goal=goal)
 
 
-def _weight(_context: click.Context, _parameter: click.Parameter, text: str) -> Any:
-    """``auto`` or a number between 0 and 1."""
-    if text == "auto":
-        return text
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1:
-        raise click.BadParameter("expected auto or a number between 0 and 1")
-    return value
-
-
 @cli.command(name="export-cascade")
 @click.argument("retrieval_run", type=click.Path(path_type=Path))
 @click.argument("ranking_run", type=click.Path(path_type=Path))
@@ -270,7 +270,7 @@ def _weight(_context: click.Context, _parameter: click.Parameter, text: str) -> 
 )
 @click.option(
     "--retrieval-weight",
-    callback=_weight,
+    callback=parse_weight,
     default="0",
     show_default=True,
     help="Of RETRIEVAL_RUN's score in the order, 0 to 1; auto: as validation likes it, with training.refit=false.",

@@ -1,4 +1,4 @@
-"""Options that several verbs of the command line share, and the settings they stand for."""
+"""How the command line reads its options, those that several verbs share, and the settings they stand for."""
 
 from __future__ import annotations
 
@@ -6,6 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import click
+
+
+class InOrder(click.Group):
+    """Lists commands as they are declared, the first first, instead of by name."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """See `click.Group.list_commands`."""
+        return list(self.commands)
 
 
 def columns(_context: click.Context, _parameter: click.Parameter, text: str | None) -> dict[str, str]:
@@ -43,7 +51,13 @@ _DATA_OPTIONS = (
     ),
     click.option("--seed", type=click.IntRange(min=0), help="Of weights, order and dropout (default 42)."),
     click.option("--device", type=click.Choice(["auto", "cpu", "gpu"]), help="Where to compute (default auto)."),
-    click.option("--set", "assignments", multiple=True, metavar="SECTION.KEY=VALUE", help="Any setting; repeatable."),
+    click.option(
+        "--set",
+        "assignments",
+        multiple=True,
+        metavar="SECTION.KEY=VALUE",
+        help="Any setting of recsys-tfrs settings FAMILY; repeatable.",
+    ),
 )
 
 
@@ -82,3 +96,21 @@ def parse_labels(_context: click.Context, _parameter: click.Parameter, given: tu
     if not all(label and version.isdecimal() for label, _, version in pairs):
         raise click.BadParameter("expected LABEL=VERSION, as in stable=3")
     return {label: int(version) for label, _, version in pairs}
+
+
+def parse_weight(_context: click.Context, _parameter: click.Parameter, text: str) -> str | float:
+    """``auto`` or a number between 0 and 1.
+
+    Example:
+      >>> parse_weight(None, None, "0.25")
+      0.25
+    """
+    if text == "auto":
+        return text
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise click.BadParameter("expected auto or a number between 0 and 1")
+    return value

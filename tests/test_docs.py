@@ -52,26 +52,59 @@ def test_a_broken_link_is_found() -> None:
     assert broken(DOCS, "see [data](data.md#x), [web](https://x.org), `[c](d)` and [gone](gone.md)") == ["gone.md"]
 
 
+@pytest.fixture(scope="module")
+def doc_tables() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("doc_tables", ROOT / "scripts" / "doc_tables.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("name", ["metrics.md", "settings.md"])
+def test_the_tables_are_those_of_the_code(doc_tables: ModuleType, name: str) -> None:
+    text = page(name)
+    assert doc_tables.renewed(text, doc_tables.PAGES[name]()) == text, "run scripts/doc_tables.py"
+
+
+def test_a_page_without_the_markers_is_refused(doc_tables: ModuleType) -> None:
+    with pytest.raises(ValueError, match="must hold the lines"):
+        doc_tables.renewed("# metrics.json\n", [])
+
+
+def test_the_page_of_commands_has_every_command() -> None:
+    from recsys_tfrs.cli import cli
+
+    listed = re.findall(r"^\| `recsys-tfrs ([a-z-]+)", page("commands.md"), flags=re.MULTILINE)
+    assert sorted(listed) == sorted(cli.commands)
+
+
+class TestSettings:
+    def test_every_setting_of_every_family_is_there(self) -> None:
+        from recsys_tfrs.models.registry import CONTENT, FAMILIES, RANKERS
+        from recsys_tfrs.runs.settings import settings_of
+
+        families = [*FAMILIES, *RANKERS, *CONTENT]
+        expected = {(one.name, one.meaning) for family in families for one in settings_of(family)}
+        assert len(expected) > 150
+        rows = re.findall(r"^\| `([\w.]+)` \| .+ \| .+ \| (.+) \|$", page("settings.md"), flags=re.MULTILINE)
+        assert set(rows) == expected
+
+    def test_defaults_that_differ_stand_beside_that_of_most(self, doc_tables: ModuleType) -> None:
+        from recsys_tfrs.runs.settings import Setting
+
+        alike = {name: Setting("a", "a.b", "text", default, "B.") for name, default in zip("xyz", "110", strict=True)}
+        assert doc_tables._row(alike) == "| `a.b` | text | `1`; z `0` | B. |"
+
+
 class TestMetrics:
-    @pytest.fixture(scope="class")
-    def schema(self) -> ModuleType:
-        spec = importlib.util.spec_from_file_location("metrics_schema", ROOT / "scripts" / "metrics_schema.py")
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return module
-
-    def test_the_tables_are_those_of_the_code(self, schema: ModuleType) -> None:
-        text = page("metrics.md")
-        assert schema.renewed(text) == text, "run scripts/metrics_schema.py"
-
-    def test_every_key_is_described(self, schema: ModuleType) -> None:
+    def test_every_key_is_described(self, doc_tables: ModuleType) -> None:
         from recsys_tfrs.runs.metrics_file import RunMetrics
 
         undescribed = [
             f"{section.__name__}.{name}"
-            for section in schema.sections(RunMetrics)
+            for section in doc_tables.sections(RunMetrics)
             for name, field in section.model_fields.items()
             if not field.description
         ]
@@ -83,16 +116,6 @@ class TestMetrics:
         excerpt = json.loads(re.search(r"```json\n(.*?)```", page("metrics.md"), flags=re.DOTALL).group(1))
         assert set(excerpt) <= set(RunMetrics.model_fields)
         assert TrainingFigures.model_validate(excerpt["training"]).epochs == 18
-
-    def test_types_are_put_in_words(self, schema: ModuleType) -> None:
-        assert schema.kind(dict[str, tuple[float, int]]) == "object of list of 2: number, whole number"
-        assert schema.kind(list[str] | None) == "list of text or null"
-        with pytest.raises(TypeError, match="no words yet"):
-            schema.kind(bytes)
-
-    def test_a_page_without_the_markers_is_refused(self, schema: ModuleType) -> None:
-        with pytest.raises(ValueError, match="must hold the lines"):
-            schema.renewed("# metrics.json\n")
 
 
 def test_architecture_lists_the_stages_as_the_package_does() -> None:

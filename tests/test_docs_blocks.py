@@ -57,7 +57,7 @@ def wrong(words: list[str]) -> str | None:
         return None if words[1].startswith("-") or words[1] == "..." else f"no verb {words[1]}"
     options = {name for parameter in verb.params for name in parameter.opts} | {"-h", "--help"}
     unknown = [word for word in words[2:] if word.startswith("-") and word.partition("=")[0] not in options]
-    placeholder = verb.name == "train" and (words[2:3] == ["..."] or words[2:3] == ["FAMILY"])
+    placeholder = verb.name in ("train", "settings") and words[2:3] in (["..."], ["FAMILY"])
     if unknown or synopsis or placeholder:
         return f"{verb.name} has no {', '.join(unknown)}" if unknown else None
     return refused(verb, words[2:])

@@ -37,6 +37,8 @@ def fails(*arguments: str | Path) -> tuple[int, str]:
         (["train", "two-tower", "--dataset", "simulated-tiny", "--split", "official:u1"], "has no official fold 'u1'"),
         (["train", "two-tower", "--config", "missing.toml"], "No configuration file at missing.toml"),
         (["train", "two-tower", "--columns", "user"], "expected user=NAME"),
+        (["settings", "no-such-family"], "is not one of"),
+        (["settings", "gru", "modle"], "no section 'modle': there are run, data, split"),
         (["recommend", "no-run", "--user", "1"], "There is no run at no-run"),
         (["evaluate", "no-run"], "There is no run at no-run"),
         (["compare", "no-run"], "There is no run at no-run"),

@@ -30,7 +30,7 @@ class PoissonSample(tf.keras.layers.Layer):
     """
 
     def __init__(self, counts: ArrayLike, size: int, alpha: float) -> None:
-        super().__init__(name="poisson_sample", dtype=tf.float32)
+        super().__init__(dtype=tf.float32)
         if size < 1:
             raise ConfigError(f"at least one item has to be drawn, not {size}.")
         if not alpha >= 0:

@@ -19,7 +19,7 @@ class StreamedFrequency(tf.keras.layers.Layer):
     """
 
     def __init__(self, num_items: int) -> None:
-        super().__init__(name="streamed_frequency", dtype=tf.float32)  # bfloat16 counts to 256
+        super().__init__(dtype=tf.float32)  # bfloat16 counts to 256
         self._counts = self.add_weight(
             name="counts", shape=(num_items + 1,), dtype=tf.float32, initializer="zeros", trainable=False
         )

@@ -25,7 +25,7 @@ class NegativeSampling(tf.keras.layers.Layer, base.Task):
     """
 
     def __init__(self, sampler: Sampler, loss: SampledLoss, *, log_q: bool = True, num_hard: int = 0) -> None:
-        super().__init__(name="negative_sampling")
+        super().__init__()
         self.sampler = sampler
         self.loss = loss
         self._log_q = log_q

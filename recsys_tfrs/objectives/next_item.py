@@ -21,7 +21,7 @@ class NextItemSoftmax(tf.keras.layers.Layer, base.Task):
     """``- log softmax(s)_i``, the cross-entropy of each next item against the whole catalogue, a weighted mean."""
 
     def __init__(self) -> None:
-        super().__init__(name="next_item_softmax", dtype=tf.float32)
+        super().__init__(dtype=tf.float32)
 
     def call(self, queries: tf.Tensor, candidates: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
         """Return the loss, a scalar.
@@ -58,7 +58,7 @@ class SampledNextItem(tf.keras.layers.Layer, base.Task):
     """
 
     def __init__(self, loss: SampledLoss, counts: ArrayLike, num_samples: int, alpha: float, *, log_q: bool) -> None:
-        super().__init__(name="sampled_next_item", dtype=tf.float32)
+        super().__init__(dtype=tf.float32)
         self._loss = loss
         self._log_q = log_q
         self._num_samples = num_samples
@@ -142,7 +142,7 @@ class DrawnNextItem(tf.keras.layers.Layer, base.Task):
     """
 
     def __init__(self, loss: SampledLoss, counts: ArrayLike, num_samples: int, alpha: float, *, log_q: bool) -> None:
-        super().__init__(name="drawn_next_item", dtype=tf.float32)
+        super().__init__(dtype=tf.float32)
         self._loss = loss
         self._log_q = log_q
         self._sample = PoissonSample(counts, num_samples, alpha)

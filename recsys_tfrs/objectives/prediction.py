@@ -49,7 +49,7 @@ class PredictionLoss(tf.keras.layers.Layer):
     """
 
     def __init__(self, targets: Sequence[Target]) -> None:
-        super().__init__(name="prediction_loss", dtype=tf.float32)
+        super().__init__(dtype=tf.float32)
         self._targets = list(targets)
         self._tasks = [tfrs.tasks.Ranking(loss=_loss(target)) for target in targets]
 

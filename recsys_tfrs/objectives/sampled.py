@@ -51,8 +51,8 @@ class SampledLoss(tf.keras.layers.Layer, base.Task):
     A query all of whose negatives are masked costs nothing, except where a loss says otherwise.
     """
 
-    def __init__(self, name: str) -> None:
-        super().__init__(name=name, dtype=tf.float32)
+    def __init__(self) -> None:
+        super().__init__(dtype=tf.float32)
 
     def call(
         self,
@@ -95,9 +95,6 @@ class SampledSoftmax(SampledLoss):
     language model, 2008.
     """
 
-    def __init__(self) -> None:
-        super().__init__(name="sampled_softmax")
-
     def losses(self, of: SampledScores) -> tf.Tensor:
         """Cross-entropy of each positive."""
         negatives = tf.reduce_logsumexp(tf.where(of.mask, MASKED, of.negative - of.log_q), axis=1)
@@ -114,9 +111,6 @@ class BPR(SampledLoss):
     Reference: Rendle et al., BPR: Bayesian personalized ranking from implicit feedback, UAI 2009, section 4.1
     (https://arxiv.org/abs/1205.2618).
     """
-
-    def __init__(self) -> None:
-        super().__init__(name="bpr")
 
     def losses(self, of: SampledScores) -> tf.Tensor:
         """Mean over the negatives of each positive."""
@@ -143,7 +137,7 @@ class WARP(SampledLoss):
     """
 
     def __init__(self, margin: float = 1.0) -> None:
-        super().__init__(name="warp")
+        super().__init__()
         if not margin > 0:
             raise ConfigError(f"the margin of the WARP loss must be positive, not {margin}: 1 is the paper's.")
         self._margin = margin
@@ -178,7 +172,7 @@ class GBCE(SampledLoss):
     """
 
     def __init__(self, num_items: int, calibration: float = 0.75) -> None:
-        super().__init__(name="gbce")
+        super().__init__()
         if not 0 <= calibration <= 1:
             raise ConfigError(f"the calibration of the gBCE loss must lie between 0 and 1, not {calibration}.")
         self._num_items = num_items
@@ -201,9 +195,6 @@ class PositivesOnly(SampledLoss):
     Nothing keeps unrelated groups of users and items from folding onto each other in the embedding space. The
     negatives are not looked at, so a query whose negatives are all masked costs what every other does.
     """
-
-    def __init__(self) -> None:
-        super().__init__(name="positives_only")
 
     def losses(self, of: SampledScores) -> tf.Tensor:
         """Cross-entropy of each positive alone."""

@@ -43,8 +43,8 @@ class Sampler(tf.keras.layers.Layer):
       num_items: size of the catalogue; ids lie in ``1..num_items``.
     """
 
-    def __init__(self, num_items: int, name: str) -> None:
-        super().__init__(name=name, dtype=tf.float32)
+    def __init__(self, num_items: int) -> None:
+        super().__init__(dtype=tf.float32)
         self.num_items = num_items
 
     def sample(self, positives: tf.RaggedTensor, seed: tf.Tensor, training: bool) -> Negatives:
@@ -84,7 +84,7 @@ class UniformSampler(Sampler):
     """
 
     def __init__(self, num_items: int, num_negatives: int) -> None:
-        super().__init__(num_items, "uniform_sampler")
+        super().__init__(num_items)
         _check_at_least_one(num_negatives)
         if num_negatives > num_items:
             raise ConfigError(
@@ -138,7 +138,7 @@ class UnigramSampler(Sampler):
 
     def __init__(self, counts: ArrayLike, num_negatives: int, alpha: float = 0.75) -> None:
         weights = np.maximum(np.asarray(counts, np.float64)[1:], 1.0)
-        super().__init__(len(weights), "unigram_sampler")
+        super().__init__(len(weights))
         _check_at_least_one(num_negatives)
         if not alpha >= 0:
             raise ConfigError(f"the exponent of unigram sampling must be at least 0, not {alpha}: 0.75 is word2vec's.")
@@ -174,7 +174,7 @@ class LogUniformSampler(Sampler):
     def __init__(self, counts: ArrayLike, num_negatives: int) -> None:
         ids_by_rank = np.argsort(-np.asarray(counts, np.float64)[1:], kind="stable") + 1
         num_items = len(ids_by_rank)
-        super().__init__(num_items, "log_uniform_sampler")
+        super().__init__(num_items)
         _check_at_least_one(num_negatives)
         self._num_negatives = num_negatives
         self._ids_by_rank = tf.constant(ids_by_rank, tf.int32)

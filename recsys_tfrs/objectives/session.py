@@ -34,9 +34,6 @@ class TOP1(SampledLoss):
     Reference: 1511.06939, section 3.1.1.
     """
 
-    def __init__(self) -> None:
-        super().__init__(name="top1")
-
     def losses(self, of: SampledScores) -> tf.Tensor:
         """Mean over the negatives of each positive."""
         return _top1(of, shares_by_probability(of))
@@ -49,9 +46,6 @@ class TOP1Max(SampledLoss):
 
     Reference: 1706.03847, equation 7.
     """
-
-    def __init__(self) -> None:
-        super().__init__(name="top1_max")
 
     def losses(self, of: SampledScores) -> tf.Tensor:
         """Softmax-weighted sum over the negatives of each positive."""
@@ -71,7 +65,7 @@ class BPRMax(SampledLoss):
     """
 
     def __init__(self, regularization: float = 1.0) -> None:
-        super().__init__(name="bpr_max")
+        super().__init__()
         if not regularization >= 0:
             raise ConfigError(f"the score regularisation of BPR-max must be at least 0, not {regularization}.")
         self._regularization = regularization

@@ -28,7 +28,7 @@ class FullSoftmax(tf.keras.layers.Layer, base.Task):
     """
 
     def __init__(self, mask_positives: bool = False) -> None:
-        super().__init__(name="full_softmax")
+        super().__init__()
         self._mask_positives = mask_positives
 
     def call(

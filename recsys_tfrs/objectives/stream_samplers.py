@@ -23,7 +23,7 @@ class InBatchSampler(Sampler):
     """
 
     def __init__(self, num_items: int) -> None:
-        super().__init__(num_items, "in_batch_sampler")
+        super().__init__(num_items)
         self.frequency = StreamedFrequency(num_items)
 
     def draw(self, positives: tf.RaggedTensor, seed: tf.Tensor, training: bool) -> tuple[tf.Tensor, tf.Tensor]:
@@ -55,7 +55,7 @@ class MixedSampler(Sampler):
     """
 
     def __init__(self, num_items: int, num_negatives: int) -> None:
-        super().__init__(num_items, "mixed_sampler")
+        super().__init__(num_items)
         self.in_batch = InBatchSampler(num_items)
         self.uniform = UniformSampler(num_items, num_negatives)
 
@@ -95,7 +95,7 @@ class QueueSampler(Sampler):
     """
 
     def __init__(self, num_items: int, length: int) -> None:
-        super().__init__(num_items, "queue_sampler")
+        super().__init__(num_items)
         if length < 1:
             raise ConfigError(f"the queue of negatives must hold at least one interaction, not {length}.")
         self._length = length

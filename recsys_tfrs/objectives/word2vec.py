@@ -55,7 +55,7 @@ class NegativeSampling(tf.keras.layers.Layer):
     """
 
     def __init__(self, counts: NDArray[np.int64], num_negatives: int, alpha: float, num_shared: int) -> None:
-        super().__init__(name="negative_sampling", dtype=tf.float32)
+        super().__init__(dtype=tf.float32)
         self._num_items = len(counts) - 1
         if num_negatives > self._num_items:
             raise ConfigError(

@@ -25,7 +25,7 @@ class Given(Sampler):
     """Always the same items, with stated probabilities."""
 
     def __init__(self, ids: ArrayLike, probabilities: ArrayLike, num_items: int) -> None:
-        super().__init__(num_items, "given")
+        super().__init__(num_items)
         self._ids = tf.constant(np.asarray(ids, np.int32))
         self._log_q = tf.constant(np.log(np.asarray(probabilities)), tf.float32)
 

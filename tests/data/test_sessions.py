@@ -15,11 +15,12 @@ from recsys_tfrs.data import sessions
 from recsys_tfrs.data.archives import disk_folder
 from recsys_tfrs.data.assemble import Policy
 from recsys_tfrs.data.histories import build_histories
-from recsys_tfrs.data.interactions import Interactions
+from recsys_tfrs.data.interactions import FeatureColumn, Interactions
 from recsys_tfrs.data.session_files import load_prepared
 from recsys_tfrs.data.sessions import sessions_by_gap, split_interactions
-from recsys_tfrs.data.splits import Split, make_split
+from recsys_tfrs.data.splits import Split, make_split, split_hash
 from recsys_tfrs.errors import SplitError
+from recsys_tfrs.schema import Kind
 
 
 def log(lengths: list[int], *, features: bool = False) -> Interactions:
@@ -118,10 +119,57 @@ def test_other_splits_are_left_as_they_were() -> None:
         make_split(source, "sessions")
 
 
+@pytest.mark.parametrize("method", ["random", "temporal"])
+def test_what_was_asked_for_reaches_the_other_splits(method: str) -> None:
+    source = log([5] * 20)
+    asked = {"test_fraction": 0.3, "validation_fraction": 0.25, "seed": 7}
+    assert split_interactions(source, method, **asked)[1].hash == make_split(source, method, **asked).hash
+    assert split_interactions(source, method)[1].hash == make_split(source, method).hash
+    assert len({split_interactions(source, "random", seed=seed)[1].hash for seed in (7, 8)}) == 2
+
+
+def test_a_draw_of_cases_is_decided_by_the_seed_and_repeats_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "MAX_VALIDATION_CASES", 6)
+    source = log([10, 10, 10, 10])
+    chosen = []
+    for seed in (7, 7, 8, 42, None):
+        data, split = split_interactions(
+            source,
+            "sessions",
+            test_fraction=0.25,
+            validation_fraction=1 / 3,
+            **({} if seed is None else {"seed": seed}),
+        )
+        chosen.append(sorted(cases(data, split, split.validation)))
+        assert len(chosen[-1]) == 6
+    assert chosen[0] == chosen[1] != chosen[2]
+    assert chosen[3] == chosen[4]
+
+
+def test_the_hash_covers_what_cases_are_asked_with() -> None:
+    data, split = split_interactions(log([3] * 8), "sessions", test_fraction=0.25, validation_fraction=1 / 3)
+    asked_to_validate = np.isin(data.users[split.given], data.users[split.validation])
+    assert split.hash == split_hash(
+        data, split.train, split.validation, split.test, split.given[asked_to_validate], split.given[~asked_to_validate]
+    )
+
+
+def test_cases_that_came_with_the_data_stay_marked(tmp_path: Path) -> None:
+    (tmp_path / "train_sessions.txt").write_text("a b\nb c\nc a\nx a b\n")
+    (tmp_path / "test_cases.txt").write_text("a b\tc\n")
+    source = load_prepared(disk_folder(tmp_path), "tiny", Policy())
+    data, _ = split_interactions(source, validation_fraction=0.25)
+    assert len(data) > len(source)
+    assert data.test_cases is not None
+    assert data.test_cases.tolist() == source.test_cases.tolist()
+
+
 def test_data_without_order_or_with_too_few_sessions_is_refused() -> None:
     unordered = interactions_of(np.array([1, 1, 2]), np.array([1, 2, 1]), 2, 2)
     with pytest.raises(SplitError, match="nobody's next item is known"):
         split_interactions(unordered, "sessions")
+    with pytest.raises(SplitError, match="leaves no train rows"):
+        split_interactions(log([3, 3, 3, 3]), "sessions", test_fraction=0.5, validation_fraction=0.9)
     with pytest.raises(SplitError, match="leaves no test rows"):
         split_interactions(log([3, 3, 3, 3, 1]), "sessions", validation_fraction=0.25)
 
@@ -130,21 +178,31 @@ def test_a_gap_keeps_user_columns_and_numbers_sessions_per_user() -> None:
     users, times = np.array([2, 1, 2, 2, 1, 2]), np.array([0, 0, 60, 181, 500, 301])  # pauses of 60, 121 and 120 s
     data = interactions_of(users, np.array([1, 2, 1, 1, 2, 2]), 2, 2, timestamps=times + 10**9, features=True)
     cut = sessions_by_gap(data, 2)
+    assert cut.notes[-1] == "2 users cut into 4 sessions at pauses of more than 2 minutes."
     assert cut.user_ids.tolist() == ["", "u1/1", "u1/2", "u2/1", "u2/2"]
     assert cut.users.tolist() == [1, 2, 3, 3, 4, 4]
     assert cut.user_features["user_gender"].values.tolist() == ["", "M", "M", "F", "F"]
 
 
-def test_ratings_and_weights_go_with_their_rows_into_the_cases() -> None:
+def test_what_is_known_of_rows_goes_with_them_into_the_cases() -> None:
     data = log([2, 2, 2, 2, 1, 3, 1, 3])
     numbers = np.arange(len(data), dtype=np.float32)
+    place = FeatureColumn("place", Kind.NUMERIC, numbers + 200)
     by_item = dict(zip(data.items.tolist(), numbers.tolist(), strict=True))
-    made, split = split_interactions(
-        replace(data, ratings=numbers, weights=numbers + 100), "sessions", test_fraction=0.25, validation_fraction=1 / 3
+    known = replace(
+        data,
+        ratings=numbers,
+        weights=numbers + 100,
+        context_features={"place": place},
+        oracle=lambda users: np.zeros((len(users), data.num_items + 1), np.float32),  # knows the users of before only
+        official_folds={"u1": np.array([0])},
     )
+    made, split = split_interactions(known, "sessions", test_fraction=0.25, validation_fraction=1 / 3)
     expected = np.array([by_item[item] for item in made.items.tolist()])
     assert made.ratings is not None
     assert made.weights is not None
     np.testing.assert_array_equal(made.ratings, expected)
     np.testing.assert_array_equal(made.weights, expected + 100)
+    np.testing.assert_array_equal(made.context_features["place"].values, expected + 200)
     assert made.ratings[split.test].tolist() == [14, 15]
+    assert (made.oracle, made.official_folds) == (None, {})

@@ -64,6 +64,26 @@ def test_leave_last_out() -> None:
     assert split.train.tolist() == [1, 2, 3, 4]
 
 
+def test_leave_last_out_of_lists_goes_by_their_order() -> None:
+    lists = replace(make([1, 2, 1, 2, 1, 2], None), in_order=True)
+    split = make_split(lists, "leave-last-out")
+    assert (split.test.tolist(), split.validation.tolist()) == ([4, 5], [2, 3])
+    # Where there are times as well, they say what came last.
+    timed = replace(lists, timestamps=np.array([9, 9, 1, 1, 2, 2]))
+    split = make_split(timed, "leave-last-out")
+    assert (split.test.tolist(), split.validation.tolist()) == ([0, 1], [4, 5])
+    with pytest.raises(SplitError, match="has no timestamps"):
+        make_split(replace(lists, in_order=False), "leave-last-out")
+
+
+def test_the_usual_random_split() -> None:
+    """A fifth tests, a tenth of the others validates, the seed is 42: what figures are published with."""
+    data = make([1] * 200, None)
+    usual = make_split(data, "random")
+    assert usual.hash == make_split(data, "random", test_fraction=0.2, validation_fraction=0.1, seed=42).hash
+    assert (len(usual.test), len(usual.validation)) == (40, 16)
+
+
 def test_random_is_numpys_permutation_with_the_first_part_for_training() -> None:
     data = make([1] * 1_000, None)
     split = make_split(data, "random", seed=42)
@@ -132,6 +152,13 @@ def test_the_hash_tells_splits_and_data_apart() -> None:
     assert make_split(replace(data, user_ids=np.array(["", "u1", "x"], object))).hash not in hashes
     one, two, three = np.array([0]), np.array([1]), np.array([0, 1])
     assert split_hash(data, one, two) != split_hash(data, three)  # where a part ends counts
+
+
+def test_the_hash_is_that_of_all_three_parts() -> None:
+    data = make([1] * 20, list(range(20)))
+    split = make_split(data, "temporal")
+    assert split.hash == split_hash(data, split.train, split.validation, split.test)
+    assert len({split_hash(data, *parts) for parts in ([[0]], [[0], [1]], [[0], [1], [2]], [[0], [1], [3]])}) == 4
 
 
 def test_the_hash_is_the_same_on_every_machine() -> None:

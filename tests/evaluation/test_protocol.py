@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 import pytest
 
 from recsys_tfrs.data.interactions import Interactions
 from recsys_tfrs.data.splits import make_split
 from recsys_tfrs.errors import SplitError
-from recsys_tfrs.evaluation.intervals import paired_differences
+from recsys_tfrs.evaluation.intervals import confidence_intervals, paired_differences
 from recsys_tfrs.evaluation.metrics import accuracy_columns
 from recsys_tfrs.evaluation.protocol import choose_pairs, evaluate
 from recsys_tfrs.evaluation.ranking import MISS
@@ -82,16 +84,6 @@ def test_nothing_to_measure_on_is_said():
         choose_pairs(SMALL, TRAIN, TEST, pairs="hot")
 
 
-def test_a_sample_of_users_keeps_all_their_pairs():
-    interactions = data([(u, i) for u in range(1, 21) for i in (1, 2, 3)], 20, 3)
-    train, test = np.arange(0, 60, 3), np.setdiff1d(np.arange(60), np.arange(0, 60, 3))
-    rows = choose_pairs(interactions, train, test, max_users=5, seed=1)
-    assert np.unique(interactions.users[rows], return_counts=True)[1].tolist() == [2] * 5
-    assert rows.tolist() == choose_pairs(interactions, train, test, max_users=5, seed=1).tolist()
-    assert rows.tolist() != choose_pairs(interactions, train, test, max_users=5, seed=2).tolist()
-    assert choose_pairs(interactions, train, test, max_users=20).tolist() == test.tolist()
-
-
 def test_validation_is_measured_like_test():
     rng = np.random.default_rng(0)
     interactions = data([(u, i) for u in range(1, 31) for i in rng.permutation(20)[:8] + 1], 30, 20)
@@ -112,3 +104,48 @@ def test_two_evaluations_can_be_compared_in_pairs():
     b = evaluate(Reversed(6), SMALL, TRAIN, TEST)
     difference = paired_differences(a.user_sums, b.user_sums)["hit@1"]
     assert difference.difference == pytest.approx(a.metrics["hit@1"] - b.metrics["hit@1"])
+
+
+#: 20 users who have one item of three in training and two to be tested.
+MANY = data([(u, i) for u in range(1, 21) for i in (1, 2, 3)], 20, 3)
+MANY_TRAIN = np.arange(0, 60, 3)
+MANY_TEST = np.setdiff1d(np.arange(60), MANY_TRAIN)
+
+
+def test_a_sample_of_users_keeps_all_their_pairs():
+    rows = choose_pairs(MANY, MANY_TRAIN, MANY_TEST, max_users=5, seed=1)
+    assert np.unique(MANY.users[rows], return_counts=True)[1].tolist() == [2] * 5
+    assert rows.tolist() == choose_pairs(MANY, MANY_TRAIN, MANY_TEST, max_users=5, seed=1).tolist()
+    assert rows.tolist() != choose_pairs(MANY, MANY_TRAIN, MANY_TEST, max_users=5, seed=2).tolist()
+    assert choose_pairs(MANY, MANY_TRAIN, MANY_TEST, max_users=20).tolist() == MANY_TEST.tolist()
+
+
+def test_a_sample_holds_as_many_users_as_were_asked_for():
+    for seed in range(10):
+        rows = choose_pairs(MANY, MANY_TRAIN, MANY_TEST, max_users=15, seed=seed)
+        assert len(np.unique(MANY.users[rows])) == 15
+
+
+def test_the_seed_decides_the_sample_and_the_intervals():
+    got = [evaluate(ByNumber(3), MANY, MANY_TRAIN, MANY_TEST, max_users=5, seed=seed) for seed in (3, 3, 4)]
+    for seed, one in zip((3, 3, 4), got, strict=True):
+        rows = choose_pairs(MANY, MANY_TRAIN, MANY_TEST, max_users=5, seed=seed)
+        assert one.ranking.users.tolist() == MANY.users[rows].tolist()
+    # Two rows of the small data are hit and two are not, so that its intervals depend on what is drawn.
+    first, again, other = (evaluate(ByNumber(6), SMALL, TRAIN, TEST, seed=seed) for seed in (3, 3, 4))
+    assert first.intervals == again.intervals == confidence_intervals(first.user_sums, seed=3)
+    assert other.intervals == confidence_intervals(other.user_sums, seed=4)
+
+
+@pytest.mark.parametrize("filter_seen", [True, False])
+def test_users_are_scored_in_batches_of_the_size_given(filter_seen):
+    class Counting(ByNumber):
+        sizes: ClassVar[list[int]] = []
+
+        def score(self, users):
+            self.sizes.append(len(users))
+            return super().score(users)
+
+    Counting.sizes.clear()
+    evaluate(Counting(3), MANY, MANY_TRAIN, MANY_TEST, filter_seen=filter_seen, batch_users=8, intervals=False)
+    assert max(Counting.sizes) == 8

@@ -98,8 +98,8 @@ def average_precision(ranking: Ranking, k: int) -> Values:
 
 
 def _sum_by_user(ranking: Ranking, values: NDArray[Any]) -> Values:
-    weights = values.astype(np.float64)
-    return np.bincount(ranking.user_index, weights=weights, minlength=len(ranking.list_users)).astype(np.float64)
+    # Everybody listed has a pair, so there are as many sums as users.
+    return np.bincount(ranking.user_index, weights=values).astype(np.float64)
 
 
 def accuracy_columns(ks: Sequence[int] = KS) -> list[str]:

@@ -52,8 +52,8 @@ def rating_errors(
     """
     error = np.asarray(predicted, np.float64) - actual
     by, index = np.unique(users, return_inverse=True)
-    columns = [np.bincount(index, weights=values, minlength=len(by)) for values in (error**2, np.abs(error))]
-    pairs = np.bincount(index, minlength=len(by)).astype(np.float64)
+    columns = [np.bincount(index, weights=values) for values in (error**2, np.abs(error))]
+    pairs = np.bincount(index).astype(np.float64)
     sums = UserSums(list(METRICS), by, np.stack(columns, axis=1), np.stack([pairs, pairs], axis=1))
     metrics = dict(zip(METRICS, _errors(sums.means()).tolist(), strict=True))
     return RatingErrors(metrics, rating_intervals(sums, seed=seed) if intervals else {}, sums)

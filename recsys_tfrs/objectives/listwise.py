@@ -98,8 +98,9 @@ class ApproxNDCG(ListLoss):
         gains = tf.where(there, tf.pow(2.0, labels) - 1.0, 0.0)
         best = tf.sort(gains, axis=1, direction="DESCENDING")
         places = tf.range(1.0, tf.cast(tf.shape(scores)[1], tf.float32) + 1.0)
-        found = tf.reduce_sum(gains / _log2(1.0 + rank), axis=1)
-        return 1.0 - tf.math.divide_no_nan(found, tf.reduce_sum(best / _log2(1.0 + places), axis=1))
+        # To whatever base: it is the same above and below the line.
+        found = tf.reduce_sum(gains / tf.math.log(1.0 + rank), axis=1)
+        return 1.0 - tf.math.divide_no_nan(found, tf.reduce_sum(best / tf.math.log(1.0 + places), axis=1))
 
 
 #: Loss by listwise objective.
@@ -130,7 +131,3 @@ def in_lists(values: tf.Tensor, places: tf.Tensor, missing: float) -> tf.Tensor:
     """
     shape = tf.reduce_max(tf.concat([places, [[0, 0]]], axis=0), axis=0) + 1
     return tf.tensor_scatter_nd_update(tf.fill(shape, tf.constant(missing, values.dtype)), places, values)
-
-
-def _log2(values: tf.Tensor) -> tf.Tensor:
-    return tf.math.log(values) / tf.math.log(2.0)

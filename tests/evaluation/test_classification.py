@@ -28,6 +28,10 @@ def test_by_hand() -> None:
     assert high == pytest.approx(0.9544, abs=1e-3)
 
 
+def test_without_a_threshold_everything_is_answered() -> None:
+    assert classification(PROBABILITIES, LABELS).metrics["answered"] == 1.0
+
+
 def test_nothing_answered() -> None:
     metrics = classification(PROBABILITIES, LABELS, threshold=ABSTAINS_ALWAYS).metrics
     assert metrics["answered"] == 0.0

@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from record import Figures, finish, judged, parser, table
+from record import Figures, bounded, finish, judged, parser, table
 
 METRICS = ("hit@10", "hit@100", "ndcg@10")
 SPLITS = ("random", "leave-last-out", "temporal")
@@ -53,6 +53,9 @@ def measure(data_dir: Path | None, splits: list[str], seeds: list[int]) -> Figur
                     "num_test_measured": metrics["num_test_measured"],
                     "split_hash": metrics["split_hash"],
                     "baselines": {n: {m: v[m] for m in METRICS} for n, v in metrics["baselines"].items()},
+                    "baseline_intervals": {
+                        n: {m: d["intervals"][m] for m in METRICS} for n, d in metrics["baseline_details"].items()
+                    },
                     "baseline_settings": {n: d["config"] for n, d in metrics["baseline_details"].items()},
                     "runs": [],
                 },
@@ -135,7 +138,12 @@ def render(figures: Figures) -> list[str]:
 
 def _render_split(split: str, entry: Figures) -> list[str]:
     runs = entry["runs"]
-    rows = [[label, *_row(entry["baselines"][n])] for n, label in BASELINES.items() if n in entry["baselines"]]
+    known = entry.get("baseline_intervals", {})
+    rows = [
+        [label, *(bounded(entry["baselines"][name][m], known.get(name, {}).get(m)) for m in METRICS)]
+        for name, label in BASELINES.items()
+        if name in entry["baselines"]
+    ]
     for run in runs:
         low_high = run["intervals"]
         cells = [f"**{run['metrics'][m]:.4f}** [{low_high[m][0]:.4f}, {low_high[m][1]:.4f}]" for m in METRICS]

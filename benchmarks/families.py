@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from record import Figures, keep_parts, origin, table
+from record import RENDER, Figures, keep_parts, origin, table
 
 RESULTS = Path(__file__).resolve().parent / "results" / "families"
 
@@ -139,14 +139,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data-dir", type=Path, help="MovieLens 100K")
     parser.add_argument("--movietweetings", type=Path, help="MovieTweetings")
-    parser.add_argument("--only", choices=list(PARTS), help="a single part")
+    parser.add_argument("--only", choices=[*PARTS, RENDER], help="a single part, or the page anew")
     options = parser.parse_args()
     parts: dict[str, Callable[[], object]] = {}
     for name, part in PARTS.items():
         folder = None if part.folder is None else getattr(options, part.folder)
         if part.folder is None or folder is not None:
             parts[name] = lambda part=part, folder=folder: compare(part, folder)  # type: ignore[misc]
-    if options.only and options.only not in parts:
+    if options.only not in (None, RENDER, *parts):
         parser.error(f"{options.only} needs --{(PARTS[options.only].folder or '').replace('_', '-')}.")
     keep_parts(RESULTS, parts, options.only, lines)
 

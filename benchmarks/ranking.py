@@ -23,7 +23,7 @@ from pathlib import Path
 import ranking_speed
 from ranking_likes import figures_of, fuxictr_likes, measured_run, paired
 from ranking_lines import lines
-from record import Figures, keep_parts
+from record import RENDER, Figures, keep_parts
 from sequential import matrix_rate
 
 from recsys_tfrs import runtime
@@ -103,7 +103,11 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path, help="MovieLens 100K")
     parser.add_argument("--frappe", type=Path, help="Frappe_x1")
     parser.add_argument("--fuxictr", help="a Python that has fuxictr and PyTorch")
-    parser.add_argument("--only", choices=["speed", "histories", "clicks", "likes", "ratings", "frappe", "streaming"])
+    parser.add_argument(
+        "--only",
+        choices=["speed", "histories", "clicks", "likes", "ratings", "frappe", "streaming", RENDER],
+        help="a single part, or the page anew",
+    )
     parser.add_argument("--rounds", type=int, default=3, help="fits of which the speed is measured")
     parser.add_argument("--epochs", type=int, default=4, help="epochs of each")
     parser.add_argument("--seconds", type=float, default=60.0, help="that steps with each history are measured for")

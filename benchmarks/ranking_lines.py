@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from record import Figures, judged, origin, table
+from record import Figures, bounded, judged, origin, table
 
 #: What is shown of predictions.
 _METRICS = ("auc", "gauc", "logloss", "ece")
@@ -136,7 +136,11 @@ def _ratings(found: Figures) -> Iterator[str]:
     yield "## Ratings on MovieLens 100K, official folds"
     yield ""
     rows = [
-        [fold, f"{one['metrics']['rmse']:.4f}", f"{one['metrics']['mae']:.4f}", f"{one['seconds']:.0f}"]
+        [
+            fold,
+            *(bounded(one["metrics"][metric], one["intervals"][metric]) for metric in ("rmse", "mae")),
+            f"{one['seconds']:.0f}",
+        ]
         for fold, one in found["folds"].items()
     ]
     yield from table(["fold", "rmse", "mae", "seconds"], rows)

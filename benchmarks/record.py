@@ -6,7 +6,7 @@ import argparse
 import json
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,29 +35,39 @@ def finish(figures: Figures, lines: list[str], path: Path | None) -> None:
         path.write_text(json.dumps({"figures": figures, "environment": runtime.describe()}), encoding="utf-8")
 
 
+#: What `keep_parts` is asked for to write the page again from its figures.
+RENDER = "render"
+
+
 def keep_parts(path: Path, parts: Mapping[str, Callable[[], object]], only: str | None, lines: Lines) -> None:
     """Measure parts of a benchmark in this process, or a single one; those measured before are kept.
 
     Args:
       path: of the results without an ending: ``.json`` for programs, ``.md`` for people.
       parts: what measures each.
-      only: the part to measure; None: all.
+      only: the part to measure; None: all; `RENDER`: none.
       lines: makes Markdown of figures and machine. Beside the parts, figures hold under ``measured`` when and at which
         commit each part was.
     """
     stored = path.with_suffix(".json")
-    figures: Figures = json.loads(stored.read_text("utf-8"))["figures"] if stored.exists() else {}
+    written: Figures = json.loads(stored.read_text("utf-8")) if stored.exists() else {"figures": {}}
+    figures = written["figures"]
     for name, part in parts.items():
         if only in (None, name):
             print(f"{name} ...", flush=True)
             figures[name] = part()
             figures["measured"] = {**figures.get("measured", {}), name: f"{today()} at {commit()}"}
-            environment = runtime.describe()
-            written = {"figures": figures, "environment": environment}
+            written["environment"] = runtime.describe()
             stored.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
-            text = "\n".join(lines(figures, environment))
-            path.with_suffix(".md").write_text(text, encoding="utf-8")
-            print(text, flush=True)
+            _write_page(path, written, lines)
+    if only == RENDER:
+        _write_page(path, written, lines)
+
+
+def _write_page(path: Path, written: Figures, lines: Lines) -> None:
+    text = "\n".join(lines(written["figures"], written["environment"]))
+    path.with_suffix(".md").write_text(text, encoding="utf-8")
+    print(text, flush=True)
 
 
 def origin(figures: Figures, environment: Figures) -> str:
@@ -104,6 +114,11 @@ def machine(environment: Figures) -> str:
 def table(header: list[str], rows: list[list[str]]) -> list[str]:
     """Lines of a Markdown table."""
     return [f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *rows)]
+
+
+def bounded(value: float, interval: Sequence[float] | None) -> str:
+    """A figure with its interval, where one was measured: ``0.1025 [0.0877, 0.1180]``."""
+    return f"{value:.4f}" + (f" [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else "")
 
 
 def judged(value: float, bar: float, *, at_most: bool = False) -> str:

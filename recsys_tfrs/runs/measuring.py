@@ -83,10 +83,16 @@ class Measured:
                 query_ms=self.query_ms.get(name),
                 skipped=tuned.skipped,
                 metrics_seen_kept=self.baselines[name].metrics_seen_kept if name in self.baselines else {},
+                intervals=self._baseline_intervals(name),
                 slices=self.baselines[name].slices if name in self.baselines else {},
             )
             for name, tuned in self.tuned.items()
         }
+
+    def _baseline_intervals(self, name: str) -> dict[str, tuple[float, float]]:
+        of_ranking = self.baselines[name].intervals if name in self.baselines else {}
+        of_ratings = self.baseline_ratings[name].intervals if name in self.baseline_ratings else {}
+        return {metric: (low, high) for metric, (low, high) in (of_ranking | of_ratings).items()}
 
     def comparisons(self) -> dict[str, dict[str, Comparison]]:
         """The model against each baseline, paired over users; in rating errors where both predict ratings."""

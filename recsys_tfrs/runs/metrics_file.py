@@ -39,6 +39,7 @@ class BaselineDetails(Section):
     query_ms: float | None = Field(None, description="As the run's own `query_ms`.")
     skipped: str | None = Field(None, description="Why it was not run.")
     metrics_seen_kept: Figures = Field({}, description="As the run's own `metrics_seen_kept`.")
+    intervals: dict[str, tuple[float, float]] = Field({}, description="As the run's own `intervals`, of `baselines`.")
     slices: dict[str, dict[str, dict[str, float]]] = Field({}, description="As the run's own `slices`, of `baselines`.")
 
 

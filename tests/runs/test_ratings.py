@@ -58,6 +58,13 @@ def test_ratings_are_predicted_measured_and_reported(tmp_path: Path) -> None:
     assert rows["| popularity"].endswith("| - | - |")
     assert f"{baseline['rmse']:.4f}" in console.file.getvalue()
 
+    # How far the figures of both may be chance, of lists and of ratings.
+    for name, figures in metrics["baselines"].items():
+        bounds = metrics["baseline_details"][name]["intervals"]
+        assert {"ndcg@10", "hit@10"} <= set(bounds)
+        assert ("rmse" in bounds) == (name == "biased_mf")
+        assert all(low <= figures[metric] <= high for metric, (low, high) in bounds.items())
+
     # What a list and a fit cost is known of both.
     assert metrics["query_ms"] > 0
     assert all(details["query_ms"] > 0 for details in metrics["baseline_details"].values())

@@ -17,16 +17,16 @@ class InOrder(click.Group):
 
 
 def columns(_context: click.Context, _parameter: click.Parameter, text: str | None) -> dict[str, str]:
-    """The value of ``--columns`` as a mapping.
+    """The value of ``--columns`` as a mapping; what is empty says that there is no such column.
 
     Example:
-      >>> columns(None, None, "user=uid, item=sku")
-      {'user': 'uid', 'item': 'sku'}
+      >>> columns(None, None, "user=uid, item=sku, rating=")
+      {'user': 'uid', 'item': 'sku', 'rating': ''}
     """
     if not text:
         return {}
     pairs = [part.partition("=") for part in text.split(",")]
-    if not all(key.strip() and value.strip() for key, _, value in pairs):
+    if not all(key.strip() and equals for key, equals, _ in pairs):
         raise click.BadParameter("expected user=NAME,item=NAME[,rating=NAME][,timestamp=NAME]")
     return {key.strip(): value.strip() for key, _, value in pairs}
 

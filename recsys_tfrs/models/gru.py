@@ -47,6 +47,7 @@ class Config(FamilyConfig):
     """Settings of sequential retrieval with GRUs."""
 
     batches_of: ClassVar[BatchesOf] = "sequences"
+    sampled_objective: ClassVar[str] = "cross-entropy"
 
     dim: int = Field(128, ge=1, description="Size of query and candidate vectors.")
     units: list[int] = Field([256], min_length=1, description="Size of the state of each stacked GRU layer.")

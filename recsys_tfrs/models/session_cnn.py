@@ -51,6 +51,7 @@ class Config(FamilyConfig):
     """Settings of session-based recommendation with 3-D convolutions."""
 
     batches_of: ClassVar[BatchesOf] = "clicks"
+    sampled_objective: ClassVar[str] = "cross-entropy"
 
     window: int = Field(8, ge=1, description="Newest clicks of a session that are read.")
     characters: int = Field(64, ge=8, description="Characters read of all texts of an item together.")

@@ -10,7 +10,7 @@ A query is nothing but its features: there is no vector per user, so queries nev
 
 from __future__ import annotations
 
-from typing import Literal, cast
+from typing import ClassVar, Literal, cast
 
 import tensorflow as tf
 from pydantic import Field
@@ -40,6 +40,8 @@ _MEMBERS = 4
 
 class Config(HistoryConfig):
     """Settings of the softmax DNN."""
+
+    sampled_objective: ClassVar[str] = "sampled-softmax"
 
     members: int = Field(
         0,

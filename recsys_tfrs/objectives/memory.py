@@ -20,13 +20,14 @@ def full_softmax_bytes(num_rows: int, num_items: int) -> int:
     return num_rows * num_items * _FLOAT32_BYTES * _COPIES
 
 
-def check_full_softmax_fits(num_rows: int, num_items: int, available_bytes: int) -> None:
+def check_full_softmax_fits(num_rows: int, num_items: int, available_bytes: int, sampled: str) -> None:
     """Refuse the full softmax where its scores need more memory than there is.
 
     Args:
       num_rows: rows of scores in a batch.
       num_items: size of the catalogue.
       available_bytes: memory there is.
+      sampled: the family's `objective` that does without.
 
     Raises:
       ConfigError: it does not fit; the message says by how much, and names the loss that does.
@@ -35,7 +36,7 @@ def check_full_softmax_fits(num_rows: int, num_items: int, available_bytes: int)
     if needed > available_bytes:
         raise ConfigError(
             f"the full softmax would need about {needed / 2**30:,.1f} GiB for the scores of {num_rows:,} rows against "
-            f"{num_items:,} items, but there are {available_bytes / 2**30:,.1f} GiB: use the sampled softmax "
-            '(objective = "sampled-softmax"), which scores a sample of the catalogue and corrects '
-            "for it, or a smaller batch."
+            f"{num_items:,} items, but there are {available_bytes / 2**30:,.1f} GiB: use "
+            f"--set model.objective={sampled}, which scores a part of the catalogue and corrects for it, or a smaller "
+            "--set training.batch_size."
         )

@@ -96,7 +96,8 @@ class Prepared:
         model = module.build(config.model, config.features, self.interactions, histories, config.seed)
         batches = self.batches(histories)
         if model.scores_catalogue and (queries := getattr(batches, "queries_per_batch", None)):
-            check_full_softmax_fits(queries * model.score_matrices, self.interactions.num_items, runtime.memory_bytes())
+            rows, sampled = queries * model.score_matrices, config.model.sampled_objective
+            check_full_softmax_fits(rows, self.interactions.num_items, runtime.memory_bytes(), sampled)
         steps = None if config.training.learning_rate_decay == "none" else batches.steps_per_epoch
         optimizer = make_optimizer(config.training, steps, largest_table(model))
         model.compile(optimizer=optimizer, jit_compile=config.training.jit_compile)

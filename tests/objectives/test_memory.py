@@ -14,6 +14,8 @@ def test_bytes_of_all_scores() -> None:
 
 def test_too_large_a_catalogue_is_refused_with_the_estimate_and_the_remedy() -> None:
     needed = 1_024 * 10_000_000 * 12
-    check_full_softmax_fits(1_024, 10_000_000, available_bytes=needed)
-    with pytest.raises(ConfigError, match=r"114\.4 GiB .* 1,024 rows against 10,000,000 items, .*sampled-softmax"):
-        check_full_softmax_fits(1_024, 10_000_000, available_bytes=needed - 1)
+    check_full_softmax_fits(1_024, 10_000_000, needed, "in-batch")
+    with pytest.raises(
+        ConfigError, match=r"114\.4 GiB .* 1,024 rows against 10,000,000 items, .*model.objective=in-batch,"
+    ):
+        check_full_softmax_fits(1_024, 10_000_000, needed - 1, "in-batch")

@@ -25,8 +25,30 @@ def test_a_full_softmax_that_does_not_fit_into_memory(monkeypatch: pytest.Monkey
     monkeypatch.setattr(runtime, "memory_bytes", lambda: needed)
     found.build_model(found.train)
     monkeypatch.setattr(runtime, "memory_bytes", lambda: needed - 1)
-    with pytest.raises(ConfigError, match=r"GiB for the scores of .* rows against 120 items.*\"sampled-softmax\""):
+    with pytest.raises(
+        ConfigError, match=r"GiB for the scores of .* rows against 120 items.*model.objective=in-batch,"
+    ):
         found.build_model(found.train)
+
+
+@pytest.mark.parametrize(
+    ("family", "sampled"),
+    [
+        ("two-tower", "in-batch"),
+        ("softmax", "sampled-softmax"),
+        ("gru", "cross-entropy"),
+        ("session-cnn", "cross-entropy"),
+    ],
+)
+def test_what_is_named_instead_of_the_full_softmax_is_possible(
+    family: str, sampled: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = prepared(family, objective="full-softmax")
+    monkeypatch.setattr(runtime, "memory_bytes", lambda: 1)
+    with pytest.raises(ConfigError, match=f"model.objective={sampled},"):
+        found.build_model(found.train)
+    fewer = {"num_negatives": 20} if family == "softmax" else {}
+    assert not prepared(family, objective=sampled, **fewer).build_model(found.train).scores_catalogue
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recsys_tfrs.evaluation.rating_errors import rating_differences, rating_errors
+from recsys_tfrs.evaluation.rating_errors import rating_differences, rating_errors, rating_intervals
 
 
 def test_errors_by_hand() -> None:
@@ -46,3 +46,14 @@ def test_differences_are_of_the_errors_and_paired_over_users() -> None:
     assert (found["mae"].low, found["mae"].high) == (-1.0, -1.0)
     assert found["mae"].p_value == found["rmse"].p_value == pytest.approx(2 / 1001)
     assert rating_differences(a.user_sums, a.user_sums)["rmse"].p_value == 1.0
+
+
+def test_draws_are_decided_by_the_seed() -> None:
+    rng = np.random.default_rng(0)
+    errors, users = rng.normal(size=(2, 50)), np.arange(50, dtype=np.int32)
+    first, again, other = (rating_errors(errors[0], np.zeros(50), users, seed=seed) for seed in (3, 3, 4))
+    assert first.intervals == again.intervals == rating_intervals(first.user_sums, seed=3)
+    assert first.intervals != other.intervals
+    beside = rating_errors(errors[1], np.zeros(50), users).user_sums
+    bounds = [rating_differences(first.user_sums, beside, seed=seed)["rmse"] for seed in (3, 3, 4)]
+    assert bounds[0] == bounds[1] != bounds[2]

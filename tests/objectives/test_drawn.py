@@ -69,3 +69,8 @@ def test_bad_settings() -> None:
         PoissonSample([0, 1], 0, 1.0)
     with pytest.raises(ConfigError, match="exponent"):
         PoissonSample([0, 1], 1, -0.5)
+
+
+@pytest.mark.usefixtures("mixed_precision")
+def test_probabilities_stay_in_float32_under_mixed_precision() -> None:
+    assert PoissonSample([0, 1, 2], 1, 0.5).compute_dtype == "float32"

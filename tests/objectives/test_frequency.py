@@ -44,3 +44,8 @@ def test_counts_are_kept_with_the_model_and_not_trained() -> None:
     frequency.observe(tf.constant([3, 3, 1]))
     assert frequency.trainable_variables == []
     np.testing.assert_array_equal(frequency.weights[0].numpy(), [0, 1, 0, 2])
+
+
+@pytest.mark.usefixtures("mixed_precision")
+def test_counts_stay_in_float32_under_mixed_precision() -> None:
+    assert StreamedFrequency(5).compute_dtype == "float32"

@@ -44,6 +44,12 @@ def test_softmax_weighs_rows_by_their_share_of_the_labels() -> None:
     assert float(loss) == pytest.approx(0.25 * (total - 0.5) + 0.75 * (total + 1.0), rel=1e-5)
 
 
+def test_softmax_takes_shares_within_each_list() -> None:
+    labels, scores = tf.constant([[1.0, 0.0], [1.0, 3.0]]), tf.constant([[0.5, -1.0], [0.5, -1.0]])
+    alone = [float(SoftmaxCrossEntropy()(labels[one : one + 1], scores[:1])) for one in (0, 1)]
+    assert float(SoftmaxCrossEntropy()(labels, scores)) == pytest.approx(sum(alone), rel=1e-5)
+
+
 def test_approximate_ndcg_counts_smoothly_who_stands_above() -> None:
     """Scores 0.6 and 0.8 of labels 1 and 0 at a temperature of 0.1: the first has rank 1 + sigmoid(2)."""
     loss = ApproxNDCG()(tf.constant([[1.0, 0.0]]), tf.constant([[0.6, 0.8]]))

@@ -177,3 +177,8 @@ def test_gradients_are_finite_where_scores_are_far_apart() -> None:
             loss = task(queries, gathered, TARGETS, WEIGHTS, SEED)
         assert np.isfinite(float(loss))
         assert np.isfinite(tape.gradient(loss, queries).numpy()).all()
+
+
+@pytest.mark.usefixtures("mixed_precision")
+def test_losses_stay_in_float32_under_mixed_precision() -> None:
+    assert NextItemSoftmax().compute_dtype == "float32"

@@ -65,3 +65,8 @@ def test_lists_count_by_the_mean_weight_of_their_known_rows(objective: Objective
 def test_a_target_of_lists_wants_a_batch_of_lists() -> None:
     with pytest.raises(ValueError, match="click is trained by lists"):
         PredictionLoss([Target("click", "binary", 0.5, objective="softmax")])(tf.zeros([2, 1]), tf.zeros([2, 1]))
+
+
+@pytest.mark.usefixtures("mixed_precision")
+def test_losses_stay_in_float32_under_mixed_precision() -> None:
+    assert PredictionLoss([CLICK]).compute_dtype == "float32"

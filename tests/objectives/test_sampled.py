@@ -214,3 +214,8 @@ def test_losses_by_name() -> None:
         make_loss("gbce", 40, calibration=1.5)
     with pytest.raises(ConfigError, match=r"margin .* not 0"):
         make_loss("warp", 40, margin=0.0)
+
+
+@pytest.mark.usefixtures("mixed_precision")
+def test_losses_stay_in_float32_under_mixed_precision() -> None:
+    assert SampledSoftmax().compute_dtype == "float32"

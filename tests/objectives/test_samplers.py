@@ -135,3 +135,13 @@ def test_impossible_settings_are_refused() -> None:
         LogUniformSampler([0, 1, 2], -1)
     with pytest.raises(ConfigError, match=r"exponent .* not -0\.5"):
         UnigramSampler([0, 1, 2], 5, alpha=-0.5)
+
+
+@pytest.mark.usefixtures("mixed_precision")
+def test_probabilities_stay_in_float32_under_mixed_precision() -> None:
+    assert UniformSampler(5, 2).compute_dtype == "float32"
+
+
+def test_the_item_that_is_none_is_never_to_be_expected() -> None:
+    for sampler in (UnigramSampler([9, 1, 2], 5), LogUniformSampler([9, 1, 2], 5)):
+        assert float(sampler.log_q(tf.constant([0]), tf.constant(0))[0]) == -np.inf

@@ -28,15 +28,16 @@ def test_the_noise_is_unigram_to_a_power() -> None:
     np.testing.assert_allclose(own, 2 * SHARES[[1, 3]], rtol=1e-6)
 
 
-def test_what_is_drawn_stands_for_that_in_the_mean() -> None:
-    task = NegativeSampling(COUNTS, 2, 0.75, 3)
+@pytest.mark.parametrize(("alpha", "shares"), [(0.75, SHARES), (0.0, np.full(4, 0.25))])
+def test_what_is_drawn_stands_for_that_in_the_mean(alpha: float, shares: np.ndarray) -> None:
+    task = NegativeSampling(COUNTS, 2, alpha, 3)
     total, own = np.zeros(5), np.zeros(4)
     for seed in range(200):
         ids, weights, own_weights = noise(task, [1, 2, 3, 4], seed)
         assert weights.tolist() == pytest.approx([2 / 3] * 3)
         np.add.at(total, ids, weights / 200)
         own += own_weights / 200
-    np.testing.assert_allclose(total[1:], 2 * SHARES, atol=0.15)
+    np.testing.assert_allclose(total[1:], 2 * shares, atol=0.15)
     np.testing.assert_allclose(own, total[1:], rtol=1e-5)
 
 
@@ -67,3 +68,8 @@ def test_the_least_loss_is_at_the_shifted_mutual_information() -> None:
 def test_more_negatives_than_items_are_refused() -> None:
     with pytest.raises(ConfigError, match="5 negatives per positive were asked for, but the catalogue has 4 items"):
         NegativeSampling(COUNTS, 5, 0.75, 10)
+
+
+@pytest.mark.usefixtures("mixed_precision")
+def test_losses_stay_in_float32_under_mixed_precision() -> None:
+    assert NegativeSampling(COUNTS, 2, 0.75, 4).compute_dtype == "float32"

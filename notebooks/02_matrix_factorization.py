@@ -192,12 +192,13 @@ for objective in ("explicit", "implicit", "bpr"):
 if data.oracle is not None:
     systems["oracle"] = OracleScorer(data.oracle)
 
-print(f"{'':14s} {'RMSE':>7s} {'hit@10':>8s} {'ndcg@10':>8s}  95% interval")
+print(f"{'':14s} {'RMSE':>7s} {'hit@10':>8s} {'novelty':>8s} {'ndcg@10':>8s}  95% interval")
 for name, system in systems.items():
     e = evaluate(system, data, split.train, split.test, pairs=prepared.config.pairs)
     rmse = f"{test_rmse[name]:.4f}" if test_rmse.get(name) else "-"
     bounds = "{:.4f} to {:.4f}".format(*e.intervals["ndcg@10"])
-    print(f"{name:14s} {rmse:>7s} {e.metrics['hit@10']:8.4f} {e.metrics['ndcg@10']:8.4f}  {bounds}")
+    figures = " ".join(f"{e.metrics[metric]:8.4f}" for metric in ("hit@10", "novelty@10", "ndcg@10"))
+    print(f"{name:14s} {rmse:>7s} {figures}  {bounds}")
 
 # %% [markdown]
 # The explicit model is the only one that predicts a rating, and its lists are the worst of all. Nothing is wrong with
@@ -233,7 +234,7 @@ for name, predicted in predictions.items():
 # ## A question to answer by experiment
 #
 # *How much is not picking worth?* Set `"unobserved_weight"` in `settings["model"]` to 0.01 and to 1 and run section 5
-# again. Which way do the lists become more popular, and which way do they become worse?
+# again. Which way do the lists become more popular (less novelty), and which way do they become worse?
 #
 # ## What to read next
 #

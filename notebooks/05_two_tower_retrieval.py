@@ -226,8 +226,9 @@ for name, system in systems.items():
     print(f"hit@100 {e.metrics['hit@100']:.4f}  coverage@10 {e.metrics['coverage@10']:.3f}")
 
 # %% [markdown]
-# Read the intervals before naming a winner: where they overlap, these test rows cannot tell the systems apart. Then
-# look at `coverage@10`, the share of the catalogue that reaches anybody's first ten.
+# Read the intervals before naming a winner. They are those of each system by itself: even where two overlap, the
+# difference on the same users may be clear (`paired_differences`, see [docs/evaluation.md](../docs/evaluation.md)).
+# Then look at `coverage@10`, the share of the catalogue that reaches anybody's first ten.
 #
 # ## 8. What the vectors know: neighbours of a film
 #
@@ -353,7 +354,8 @@ plt.show()
 # %% [markdown]
 # Without the correction, popular items are pushed down for being met often as negatives, and the lists drift to the
 # rare: higher novelty (fewer training interactions per film), lower accuracy. `objective = "auto"` takes the
-# full softmax up to 100,000 items.
+# full softmax up to 100,000 items, and up to 5,000 where there is context, which asks a query of its own for every
+# interaction.
 #
 # ## A question to answer by experiment
 #

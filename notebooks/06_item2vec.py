@@ -140,7 +140,7 @@ print(f"{groups.name} shared: nearest {np.take_along_axis(shares, nearest, axis=
 #
 # $v_b - v_a + v_c$: what is to c as b is to a? With words this finds queens and capitals. Items have fewer such regular
 # relations, and fewer occurrences to learn them from: take what follows as a curiosity. A fair test asks whether the
-# first answer has the group that b has and a has not more often than chance, where c has a's group.
+# first answer has a group that b has and neither a nor c has, more often than chance.
 
 # %%
 rng = np.random.default_rng(0)

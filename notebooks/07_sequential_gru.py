@@ -59,7 +59,8 @@ print(f"{data.name}: {data.num_users:,} sequences, {data.num_items:,} items, {le
 # ## 1. Reading a history
 #
 # A gated recurrent unit keeps a state $h$, a summary of what it has read. With every item $x$ it computes how much of
-# the state to keep ($z$), how much of it to look at ($r$), and what to put in its place ($n$):
+# the state to keep ($z$), how much of it to look at ($r$), and what to put in its place ($n$), biases left out, which
+# are 0 at the start:
 #
 # $$z = \sigma(W_z x + U_z h) \quad r = \sigma(W_r x + U_r h) \quad n = \tanh(W_n x + r \odot U_n h) \quad
 # h' = z \odot h + (1 - z) \odot n$$
@@ -123,7 +124,7 @@ plt.show()
 # | loss | of a target |
 # | --- | --- |
 # | BPR | $-\frac1N \sum_j \log \sigma(r_i - r_j)$ |
-# | TOP1 | $\frac1N \sum_j \sigma(r_j - r_i) + \sigma(r_j^2)$ |
+# | TOP1 | $\frac1N \sum_j (\sigma(r_j - r_i) + \sigma(r_j^2))$ |
 # | TOP1-max | $\sum_j s_j (\sigma(r_j - r_i) + \sigma(r_j^2))$ |
 # | BPR-max | $-\log \sum_j s_j \sigma(r_i - r_j) + \lambda \sum_j s_j r_j^2$ |
 #

@@ -244,9 +244,20 @@ for item in unseen[np.argsort(-scores[unseen])[:4]]:
 # %% [markdown]
 # ## A question to answer by experiment
 #
-# *When does a name stop helping?* Generate shops with `simulate_shop(shop_config("simulated-shop-small",
-# ambiguity=a))` for a = 0, 0.3, 0.6, 1, where a is the share of words that say nothing, and plot recall@20 of the
-# unseen items. Where should it end? And what happens to the next click on items that training knows?
+# *When does a name stop helping?* Read another shop after `prepare` in the first cell, with a = 0, 0.3, 0.6, 1 the
+# share of words that say nothing, and plot recall@20 of the unseen items:
+#
+# ```python
+# from dataclasses import replace
+# from recsys_tfrs.data.sessions import split_interactions
+# from recsys_tfrs.data.simulated_shop import shop_config, simulate_shop
+#
+# shop = simulate_shop(shop_config("simulated-shop-small", ambiguity=a)).interactions
+# data, split = split_interactions(shop, "sessions")
+# prepared = replace(prepared, interactions=data, split=split)
+# ```
+#
+# Where should it end? And what happens to the next click on items that training knows?
 #
 # ## What to read next
 #

@@ -211,9 +211,10 @@ assert HISTORY in found.effects
 # %% [markdown]
 # ## A question to answer by experiment
 #
-# Which part earns its place on your data? Train `deepfm` with `--set model.parts=["linear","deep"]`,
-# `["fm","deep"]` and `["linear","fm"]`, and put the runs side by side with `recsys-tfrs compare`. Is any difference
-# larger than its interval? Then try the temporal split, where most test users are new: which part suffers most?
+# Which part earns its place on your data? Train `deepfm` with `--set 'model.parts=["linear", "deep"]'`,
+# `'model.parts=["fm", "deep"]'` and `'model.parts=["linear", "fm"]'`, and put the runs side by side with
+# `recsys-tfrs compare`. Does the interval of any difference leave out 0? Then try the temporal split, where most test
+# users are new: which part suffers most?
 #
 # ## What to read next
 #

@@ -140,8 +140,8 @@ plot_confusion(axis, measured.confusion, data.classes)
 plt.show()
 
 # %% [markdown]
-# Genres next to each other in two aspects are what is confused. A genre that was not among the training items cannot be
-# predicted: the softmax has no place for it.
+# The genres that are confused are those that share two of the three aspects. A genre that was not among the training
+# items cannot be predicted: the softmax has no place for it.
 #
 # ## 4. What it is worth
 #

@@ -40,8 +40,8 @@ from recsys_tfrs.index.tuning import rank_of, tune, tune_search
 # A two-tower model ends in a dot product: a query vector, an item vector each, and the best items are those with the
 # largest products. Where the vectors come from is not this notebook's subject, so the quickest honest source serves:
 # the leading singular vectors of who interacted with what, and for a user the mean of the user's last three items. Then
-# the catalogue is made large: around every item stand a few dozen variations of it, as a shop has the same shirt in
-# many colours.
+# the catalogue is made large: around every item stand more than a dozen variations of it, as a shop has the same shirt
+# in many colours.
 
 # %%
 DATASET = os.environ.get("DATASET", "simulated-small")

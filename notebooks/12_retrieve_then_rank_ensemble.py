@@ -142,7 +142,7 @@ plt.show()
 # %%
 counts = np.bincount(known.items, minlength=data.num_items + 1).astype(np.float32)
 popularity = SimpleNamespace(score=lambda users: np.broadcast_to(counts, (len(users), len(counts))))
-quotas = shares(CANDIDATES, [None, 60, 20])  # the first takes what is left
+quotas = shares(CANDIDATES, [None, 3 * CANDIDATES // 10, CANDIDATES // 10])  # the first takes what is left
 mixed = list(zip([first, second, popularity], quotas, strict=True))
 stages = TwoStages(mixed, ranker.model, ranker.data.encoded, known)
 brought = stages.candidates(asked[:200]).sources
@@ -331,7 +331,7 @@ for silent in ([""], ["two-tower"], ["deep"], ["ranking"]):
 # ## A question to answer by experiment
 #
 # How many candidates are worth ranking? Section 2 shows where the ceiling flattens. Set `CANDIDATES` to 20, 50 and 400
-# and run sections 4 and 5 again: does more room for the ranking model help it, or does it find more items that it
+# and run sections 3 to 5 again: does more room for the ranking model help it, or does it find more items that it
 # overrates? A ranking model trained on items drawn at random has never seen a *good* wrong answer. How would you show
 # it some?
 #

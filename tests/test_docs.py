@@ -165,32 +165,6 @@ def test_deep_mf_explains_every_setting() -> None:
     assert sorted(re.findall(r"`(\w+)`", " ".join(first_cells))) == sorted(Config.model_fields)
 
 
-def test_ranking_explains_every_setting_with_its_default() -> None:
-    from recsys_tfrs.models.deepfm import Config
-
-    rows = dict(re.findall(r"^\| `(\w+)` \| (.+?) \|", page("ranking.md").split("## Settings")[1], flags=re.MULTILINE))
-    assert rows == {name: str(field.default) for name, field in Config.model_fields.items()}
-
-
-def test_content_cnn_explains_every_setting_with_its_default() -> None:
-    from recsys_tfrs.models.content_cnn import Config
-
-    rows = dict(re.findall(r"^\| `(\w+)` \| `(.+?)` \|", page("content_cnn.md").split("## Settings")[1], re.MULTILINE))
-    assert rows == {name: str(field.default) for name, field in Config.model_fields.items()}
-
-
-def test_index_explains_every_setting_with_its_default() -> None:
-    from recsys_tfrs.index.config import IndexConfig, UpperTreeConfig
-
-    tables = page("vector_index.md").split("## Settings")[1].split("## What ScaNN")[0].split("`[index.upper_tree]`")
-    for section, table in zip((IndexConfig, UpperTreeConfig), tables, strict=True):
-        rows = dict(re.findall(r"^\| `(\w+)` \| (.+?) \|", table, flags=re.MULTILINE))
-        assert set(rows) == set(section.model_fields)
-        for name, field in section.model_fields.items():
-            none = field.default is None or field.is_required()
-            assert rows[name] == ("-" if none else f"`{field.default}`".lower())
-
-
 class TestData:
     TEXT = page("data.md")
 

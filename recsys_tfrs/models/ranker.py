@@ -100,7 +100,9 @@ class RankerConfig(FamilyConfig):
     embedding_l2: float = Field(
         0.03, ge=0, description="Under `lookups`, weight in the loss of the squared length of an example's embeddings."
     )
-    linear_l2: float = Field(0.0, ge=0, description="The same of first-order weights, under either.")
+    linear_l2: float = Field(
+        0.0, ge=0, description="Weight in the loss of the squared first-order weights, under every regularisation."
+    )
     embedding_decay: float = Field(
         0.01, ge=0, description="Unless `lookups`, weight in the loss of half the squared length of all embeddings."
     )

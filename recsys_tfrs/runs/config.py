@@ -66,8 +66,9 @@ class EvaluationConfig(Section):
     )
     baselines: Literal["auto"] | list[str] = Field(
         "auto",
-        description="What the model is compared with; auto: popularity, item_knn, ease and ials, and biased_mf beside "
-        "a model that is chosen by how well it predicts ratings.",
+        description="What the model is compared with; auto: popularity, item_knn, ease and ials, markov_chain beside a "
+        "family that reads histories in order, and biased_mf beside a model that is chosen by how well it predicts "
+        "ratings; under the sessions split popularity, item_knn and markov_chain.",
     )
     seen: Literal["auto", "filtered", "kept"] = Field(
         "auto",

@@ -148,8 +148,9 @@ for best in recommender.recommend(["a new visitor"], k=5)[0]:
 # ## A question to answer by experiment
 #
 # *How much does the model owe to knowing who the user is, beside what the user has watched?* Train a second run with
-# `"model": {"user_id": False}` added to the settings in step 1, into `place / "anonymous"`, and look at both folders with
-# `recsys-tfrs compare`, which pairs them over users. What does that say about serving people who signed up a minute ago?
+# `"model": {"user_id": False}` added to the settings in step 1, into `place / "anonymous"`, and look at both folders
+# with `recsys-tfrs compare`, which pairs them over users. What does that say about serving people who signed up a
+# minute ago?
 #
 # ## What to read next
 #

@@ -5,14 +5,14 @@ Nothing heavy is imported before a verb needs it, so that ``--help`` answers at 
 
 from __future__ import annotations
 
-import errno
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from recsys_tfrs.errors import RecsysError
+from recsys_tfrs.errors import RecsysError, failure_of_files
 from recsys_tfrs.models.registry import CONTENT, FAMILIES, RANKERS
 from recsys_tfrs.options import InOrder, as_settings, data_options, parse_labels, parse_weight
 from recsys_tfrs.version import __version__
@@ -46,6 +46,8 @@ def train(
     content-cnn describes items: it reads a folder of sounds or pictures, and --items, in which an attribute is known of
     some, and writes the table with the others filled in.
     """
+    if family not in RANKERS and (files := [f"--{name}" for name in ("train", "valid", "test") if given[name]]):
+        raise click.UsageError(f"{', '.join(files)}: files of examples go with {', '.join(RANKERS)}, not {family}.")
     from recsys_tfrs import runtime
     from recsys_tfrs.config import build, parse_assignment, read_toml
     from recsys_tfrs.runs import folder as run_folder
@@ -136,6 +138,9 @@ def compare(runs: tuple[Path, ...], families: str | None, out: Path | None, **gi
     if not families:
         if any(given.values()):
             raise click.UsageError("Data, split and settings are those of the runs; they go with --families.")
+        from recsys_tfrs import runtime
+
+        runtime.import_tensorflow()
         from recsys_tfrs.runs.compare import compare_runs
         from recsys_tfrs.runs.folder import is_ranking
         from recsys_tfrs.runs.ranking_compare import compare_rankings
@@ -176,9 +181,9 @@ def recommend(
 ) -> None:
     """Recommend items to a user, or after a history of items, with the exported model of RUN, or of a server."""
     if (run is None) == (endpoint is None):
-        raise click.UsageError("Name a RUN or an --endpoint.")
+        raise click.UsageError("Name a RUN or an --endpoint, one of the two.")
     if (user_id is None) == (history is None):
-        raise click.UsageError("Name a --user or a --history.")
+        raise click.UsageError("Name a --user or a --history, one of the two.")
     from recsys_tfrs.runs.recommend import Asked, recommend_from, recommend_to
 
     if history is None:
@@ -217,7 +222,7 @@ def export(run: Path, index: Any, to: Path | None, name: str | None, max_k: int,
         folder = export_ranking_run(run, to=to, name=name, store_histories=not no_histories)
     else:
         folder = export_run(run, console, index=index, to=to, name=name, max_k=max_k, store_histories=not no_histories)
-    console.print(f"{folder}\nNext: recsys-tfrs serve-check {folder}", soft_wrap=True, highlight=False, markup=False)
+    _say_next(console, folder)
 
 
 @cli.command()
@@ -291,7 +296,7 @@ def export_cascade(
     console = _console()
     chosen = CascadeOptions(sources=tuple(parse_source(text) for text in sources), **options)
     folder = export_cascade_run(retrieval_run, ranking_run, chosen, console, to=to)
-    console.print(f"{folder}\nNext: recsys-tfrs serve-check {folder}", soft_wrap=True, highlight=False, markup=False)
+    _say_next(console, folder)
 
 
 @cli.command(name="serve-check")
@@ -360,6 +365,11 @@ def doctor() -> None:
     sys.exit(examine())
 
 
+def _say_next(console: Any, folder: Path) -> None:
+    text = f"{folder}\nNext: recsys-tfrs serve-check {shlex.quote(str(folder))}"
+    console.print(text, soft_wrap=True, highlight=False, markup=False)
+
+
 def _console() -> Any:
     from rich.console import Console
 
@@ -378,18 +388,8 @@ def main() -> None:
         click.echo("Interrupted. An unfinished training run continues with the same command and --resume.", err=True)
         sys.exit(130)
     except Exception as error:
-        if not _is_disk_full(error):
+        said = failure_of_files(error)
+        if said is None:
             raise
-        click.echo(
-            "Error: the disk is full. Make room, then continue with the same command and --resume; nothing that was "
-            "complete is lost.",
-            err=True,
-        )
+        click.echo(f"Error: {said}", err=True)
         sys.exit(1)
-
-
-def _is_disk_full(error: Exception) -> bool:
-    """TensorFlow reports a full disk by an error of its own, as it does a lack of memory; the text tells them apart."""
-    if isinstance(error, OSError):
-        return error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return type(error).__name__ == "ResourceExhaustedError" and "No space left on device" in str(error)

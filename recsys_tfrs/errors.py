@@ -6,6 +6,8 @@ alone, without a traceback, and ends with `exit_code`.
 
 from __future__ import annotations
 
+import errno
+
 
 class RecsysError(Exception):
     """Base of every error a user can act on."""
@@ -69,3 +71,22 @@ class TrainingError(RecsysError):
 
 class UnsupportedMachineError(RecsysError):
     """A machine or Python on which TensorFlow cannot run."""
+
+
+def failure_of_files(error: Exception) -> str | None:
+    """What to say of an error of the file system that nobody foresaw where it happened; None of any other error."""
+    if _is_disk_full(error):
+        return (
+            "the disk is full. Make room, then continue with the same command and --resume; nothing that was complete "
+            "is lost."
+        )
+    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"{error.filename or 'a file'} cannot be read or written: {error.strerror}. Choose another place."
+    return None
+
+
+def _is_disk_full(error: Exception) -> bool:
+    """TensorFlow reports a full disk by an error of its own, as it does a lack of memory; the text tells them apart."""
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return type(error).__name__ == "ResourceExhaustedError" and "No space left on device" in str(error)

@@ -13,7 +13,7 @@ A column with the role of label, weight or timestamp is no field unless its kind
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -61,6 +61,12 @@ class ExampleColumns:
         text |= {name: None for name in (self.group, self.timestamp) if name is not None}
         text |= {name: pa.float64() if kind is Kind.NUMERIC else None for name, kind in self.kinds.items()}
         return text | ({self.weight: pa.float64()} if self.weight is not None else {})
+
+
+def usual_label(names: Iterable[str]) -> str | None:
+    """The column that is called as labels usually are, if any."""
+    found = list(names)
+    return next((name for usual in _LABEL_NAMES for name in found if name.lower() == usual), None)
 
 
 def choose_columns(file: ExampleFile, declared: DeclaredColumns, *, binary: bool) -> tuple[ExampleColumns, list[str]]:
@@ -154,7 +160,7 @@ def _roles(file: ExampleFile, declared: DeclaredColumns) -> tuple[dict[str, list
     label = declared.roles.get("label")
     if label is None:
         usable = [name for name in file.names if name not in declared.kinds and name not in declared.ignored]
-        guess = next((name for usual in _LABEL_NAMES for name in usable if name.lower() == usual), None)
+        guess = usual_label(usable)
         if guess is None:
             raise DataError(
                 f"{file.path} has no column that is clearly the label; it has {_listed(file.names)}: say which with "

@@ -256,10 +256,12 @@ def _load_lists(request: DataRequest) -> Interactions:
         )
     table = None
     if request.items:
+        from recsys_tfrs.data.column_names import with_usable_names
         from recsys_tfrs.data.table_features import read_feature_table
 
         names_id = spec.roles.get("item")
         table = read_feature_table(request.items, "item", names_id, spec.kinds, skip_bad_rows=request.skip_bad_rows)
+        table = with_usable_names(table, request.items.name)
     return lists.load_lists(path, request.policy, item_table=table)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from recsys_tfrs.data.assemble import Policy, RawInteractions, assemble
+from recsys_tfrs.data.column_names import said, usable_names, with_usable_names
 from recsys_tfrs.data.delimited import Layout, read_rows
 from recsys_tfrs.data.interactions import Interactions
 from recsys_tfrs.data.parquet_rows import read_parquet_rows
@@ -100,6 +101,14 @@ def load_table(
             tables[side] = read_feature_table(table, side, names_id, spec.kinds, skip_bad_rows=policy.skip_bad_rows)
     elsewhere = set[str]().union(*(table.columns for table in tables.values()))
     raw = read_table(path, spec.roles, policy, {name: k for name, k in spec.kinds.items() if name not in elsewhere})
+    called: list[str] = []
+    for side, table in (("item", items), ("user", users)):
+        if table is not None:
+            tables[side] = with_usable_names(tables[side], table.name, called)
+            called += tables[side].columns
+    names = usable_names(raw.context, called)
+    context = {names[name]: column for name, column in raw.context.items()}
+    raw = replace(raw, context=context, notes=(*raw.notes, *said(names, path.name)))
     name = path.stem.removesuffix(".csv").removesuffix(".tsv")  # of .csv.gz
     return assemble(name, raw, policy, user_table=tables.get("user"), item_table=tables.get("item"))
 
@@ -154,13 +163,20 @@ def has_column(table: Path, name: str | None) -> bool:
     Raises:
       DataError: the table cannot be read.
     """
-    if not name:
-        return False
+    return bool(name) and name in header(table)
+
+
+def header(table: Path) -> list[str]:
+    """Names of a table's columns.
+
+    Raises:
+      DataError: the table cannot be read.
+    """
     if parts := parquet_parts(table):
         with parquet_file(parts[0]) as file:
-            return name in file.schema_arrow.names
+            return list(file.schema_arrow.names)
     with open_text(table) as stream:
-        return name in read_header(table, stream)[0]
+        return list(read_header(table, stream)[0])
 
 
 def _choose(
@@ -186,9 +202,10 @@ def _choose(
             guessed.append(f"{role}={chosen[role] or '(none)'}")
     taken = [*(name for name in chosen.values() if name is not None), *context]
     if len(set(taken)) != len(taken):
+        played = [f"{role}={column}" for role, column in chosen.items() if column]
+        played += [f"{column}={kind.value}" for column, kind in context.items()]
         raise UsageError(
-            f"One column of {path} cannot play two roles: {', '.join(f'{r}={c}' for r, c in chosen.items() if c)}. "
-            "Say which is which with --columns."
+            f"One column of {path} cannot play two roles: {', '.join(played)}. Say which is which with --columns."
         )
     note = f"Columns of {path.name} guessed from their names: {', '.join(guessed)} (say otherwise with --columns)."
     return chosen, [note] if guessed else []

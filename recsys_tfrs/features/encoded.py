@@ -56,6 +56,15 @@ class EncodedData:
         """Encoded columns of internal item ids."""
         return {name: tf.gather(table, items) for name, table in self.item_table.items()}
 
+    def item_vocabulary_ids(self, items: tf.RaggedTensor) -> tf.RaggedTensor:
+        """Internal item ids -> ids of the items' id vocabulary.
+
+        Items that training has not seen are 0, and so are those that came into the catalogue after it.
+        """
+        table = self.item_table[ITEM_ID]
+        known = tf.where(items.flat_values < len(table), items.flat_values, 0)
+        return items.with_flat_values(tf.gather(table, known))
+
     def encoded_context(self, rows: tf.Tensor) -> dict[str, tf.Tensor]:
         """Encoded context of rows of the interactions, -1 for nothing known."""
         return {name: tf.gather(table, rows + 1) for name, table in self.context_table.items()}

@@ -72,7 +72,10 @@ def adapt_encoders(source: ExampleSource, config: FeaturesConfig) -> dict[str, E
                 statistics[name] = statistic(name, encoders[name], config)
             statistics[name].add(column.values)
     if not encoders:
-        raise DataError("There are no training rows to learn vocabularies and statistics from.")
+        raise DataError(
+            "There is nothing to learn vocabularies and statistics from: no training rows, or no column but labels, "
+            "weight, group and what is ignored. Name more columns with --columns."
+        )
     for learned in statistics.values():
         learned.adapt()
     return encoders

@@ -183,7 +183,9 @@ class HistoryModel(Retriever):
         context, asks = self._asked(inputs, seed)
         queries = query_tower(
             self._encoded_users(inputs["user"], seed),
-            self._history_ids(tf.ragged.boolean_mask(positives, positives.with_flat_values(hidden.visible))),
+            self.data.item_vocabulary_ids(
+                tf.ragged.boolean_mask(positives, positives.with_flat_values(hidden.visible))
+            ),
             deviation=tf.boolean_mask(deviation, hidden.visible),
             age=tf.boolean_mask(hidden.age, hidden.visible),
             kept=tf.cast(keep_mask(tf.shape(inputs["user"]), self._config.empty_history, seed, salt=3), tf.float32),
@@ -251,7 +253,7 @@ class HistoryModel(Retriever):
         deviation = history.with_flat_values(self._deviation(history, ratings))[:, -self.data.max_history :]
         return self.query_tower(
             encoded,
-            self._history_ids(newest),
+            self.data.item_vocabulary_ids(newest),
             deviation=deviation.flat_values,
             age=ages_when_asked(newest, is_now=self._config.hide == "newest"),
             context=context,
@@ -268,10 +270,6 @@ class HistoryModel(Retriever):
         if c.hide == "around":
             return hide_around(positives, c.hide_rate, c.around_items, c.around_floor, seed)
         return hide_any(positives, c.hide_rate, seed)
-
-    def _history_ids(self, history: tf.RaggedTensor) -> tf.RaggedTensor:
-        """Internal item ids -> ids of the items' id vocabulary, in which items unseen in training are 0."""
-        return history.with_flat_values(tf.gather(self.data.item_table[ITEM_ID], history.flat_values))
 
     def _deviation(self, history: tf.RaggedTensor, ratings: tf.RaggedTensor | None) -> tf.Tensor:
         """``[num_values]`` rating minus the user's mean, in standard deviations; 0 where there are no ratings."""

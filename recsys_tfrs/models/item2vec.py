@@ -241,7 +241,7 @@ class Item2Vec(Retriever):
         else:
             asked = context
             targets, asks, weights = center, tf.range(tf.size(center)), inputs.get("center_weight")
-        queries = self.query_tower.mean(self._vocabulary_ids(asked))  # [num_queries, dim]
+        queries = self.query_tower.mean(self.data.item_vocabulary_ids(asked))  # [num_queries, dim]
         vectors, bias = self.outputs(self._encoded_items(targets))  # [num_positives, dim]
         positive_scores = tf.reduce_sum(tf.gather(queries, asks) * vectors, axis=1) + bias
         noise = self._task.noise(context, targets, inputs["seed"])
@@ -275,7 +275,7 @@ class Item2Vec(Retriever):
         context: dict[str, tf.Tensor] | None = None,
     ) -> tf.Tensor:
         """As `query_vectors`, in an exported graph."""
-        return self.query_tower(encoded, self._vocabulary_ids(history[:, -self.data.max_history :]))
+        return self.query_tower(encoded, self.data.item_vocabulary_ids(history[:, -self.data.max_history :]))
 
     def candidate_vectors(self) -> tf.Tensor:
         """``[num_items + 1, dim + 1]`` vectors of the whole catalogue by internal id; row 0 is padding."""
@@ -352,10 +352,6 @@ class Item2Vec(Retriever):
         log_q[ids[1:]] = self._task.log_q[1:]
         log_q[0] = self._task.log_q[0]
         return log_q
-
-    def _vocabulary_ids(self, items: tf.RaggedTensor) -> tf.RaggedTensor:
-        """Internal item ids -> ids of the items' id vocabulary, in which items unseen in training are 0."""
-        return items.with_flat_values(tf.gather(self.data.item_table[ITEM_ID], items.flat_values))
 
     def _encoded_items(self, items: tf.Tensor) -> dict[str, tf.Tensor]:
         return {name: tf.gather(table, items) for name, table in self._item_table.items()}

@@ -59,8 +59,8 @@ class NegativeSampling(tf.keras.layers.Layer):
         self._num_items = len(counts) - 1
         if num_negatives > self._num_items:
             raise ConfigError(
-                f"{num_negatives:,} negatives per positive were asked for, but the catalogue has {self._num_items:,} "
-                "items: ask for at most that many (5 is usual)."
+                f"{num_negatives:,} negatives per positive are to be drawn (model.negatives), but the catalogue has "
+                f"{self._num_items:,} items: ask for at most that many, --set model.negatives={self._num_items}."
             )
         powered = np.maximum(np.concatenate([[1], counts[1:]]).astype(np.float64), 1.0) ** alpha
         self.log_q = np.log(powered / powered[1:].sum()).astype(np.float32)

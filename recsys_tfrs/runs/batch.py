@@ -173,7 +173,10 @@ def _ids(users: Path) -> Iterator[str]:
             yield from _lines(users)
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         reason = str(error).splitlines()[0]
-        raise DataError(f"The users file {users} cannot be read ({reason}).") from None
+        raise DataError(
+            f"The users file {users} cannot be read ({reason}): expected one id per line, or a CSV file with commas or "
+            f"a Parquet file with a column {USER_ID!r}."
+        ) from None
 
 
 def _lines(users: Path) -> Iterator[str]:

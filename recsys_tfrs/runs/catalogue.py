@@ -16,9 +16,11 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from recsys_tfrs.data.catalogue import Catalogue, CatalogueChanges
+from recsys_tfrs.data.column_names import usable_names, with_usable_names
 from recsys_tfrs.data.interactions import Interactions
 from recsys_tfrs.data.table_features import read_feature_table
-from recsys_tfrs.data.tables import has_column
+from recsys_tfrs.data.table_files import choose_column
+from recsys_tfrs.data.tables import header
 from recsys_tfrs.errors import DataError, RunError
 from recsys_tfrs.files import write_atomically
 from recsys_tfrs.runs.reopen import Reopened
@@ -70,9 +72,13 @@ def changed(
       DataError: a file is missing or malformed, an id is empty, twice there, or to be removed and unknown.
     """
     if items is not None:
-        kinds = {name: column.kind for name, column in interactions.item_features.items()}
-        known_by = id_column if has_column(items, id_column) else None
-        changes = changes.with_items(read_feature_table(items, "item", known_by, kinds), interactions)
+        columns = header(items)
+        ids, _ = choose_column(items, columns, "item", id_column if id_column in columns else None)
+        names = usable_names(name for name in columns if name != ids)
+        known = interactions.item_features
+        kinds = {name: known[called].kind for name, called in names.items() if called in known}
+        table = with_usable_names(read_feature_table(items, "item", ids, kinds), items.name)
+        changes = changes.with_items(table, interactions)
     if remove is not None:
         changes = changes.without(_lines(remove), interactions)
     return changes

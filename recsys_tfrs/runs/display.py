@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -173,4 +174,4 @@ def print_places(console: Console, run: Path) -> None:
     shown = run.relative_to(Path.cwd()) if run.is_relative_to(Path.cwd()) else run
     console.print(f"\nEverything lies in [bold]{shown}/[/]")
     console.print(table)
-    console.print(f"Next: recsys-tfrs recommend {shown} --user ID", highlight=False)
+    console.print(f"Next: recsys-tfrs recommend {shlex.quote(str(shown))} --user ID", highlight=False)

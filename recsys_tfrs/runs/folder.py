@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Literal
 
 from recsys_tfrs.config import Section, SectionT, build, read_toml, to_toml
@@ -136,7 +137,9 @@ def open_run(path: Path, kind: Literal["retrieval", "ranking"] | None = None) ->
             )
         return resolved
     if RunFolder(path.absolute()).work.is_dir() or path.name.endswith(_SUFFIX):
-        raise RunError(f"The run {path} is unfinished: continue it with `recsys-tfrs train ... --resume --out {path}`.")
+        raise RunError(
+            f"The run {path} is unfinished: continue it with `recsys-tfrs train ... --resume --out {quote(str(path))}`."
+        )
     raise RunError(f"There is no run at {path}: a run is a folder with a {METRICS_FILE}, as `recsys-tfrs train` makes.")
 
 

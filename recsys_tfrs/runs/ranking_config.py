@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import Field, create_model
 
 from recsys_tfrs.config import Section
+from recsys_tfrs.data.sources import AUTO
 from recsys_tfrs.features.config import FeaturesConfig
 from recsys_tfrs.models.registry import family_module
 from recsys_tfrs.runs.config import DataConfig, SplitConfig, with_defaults
@@ -56,6 +57,16 @@ class RankingFeaturesConfig(FeaturesConfig):
     )
 
 
+class RankingSplitConfig(SplitConfig):
+    """Which rows test; see `recsys_tfrs.data.splits.make_split`."""
+
+    method: str = Field(
+        AUTO,
+        description="temporal, leave-last-out, random or official:FOLD; auto: temporal. A table of examples takes auto "
+        "alone: by time where a timestamp is declared, else at random.",
+    )
+
+
 class RankingEvaluationConfig(Section):
     """What is measured."""
 
@@ -88,7 +99,7 @@ class RankingRunConfig(Section):
     )
     target_weights: list[float] = Field([], description="Weight of each target's loss, in their order; none: 1 each.")
     data: RankingDataConfig = RankingDataConfig()
-    split: SplitConfig = SplitConfig()
+    split: RankingSplitConfig = RankingSplitConfig()
     features: RankingFeaturesConfig = RankingFeaturesConfig()
     model: Any = None
     training: TrainingConfig = TrainingConfig()

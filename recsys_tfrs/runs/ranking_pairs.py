@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys_tfrs.data.example_kinds import usual_label
 from recsys_tfrs.data.histories import Histories, build_histories
 from recsys_tfrs.data.interactions import Interactions
 from recsys_tfrs.data.pairs import (
@@ -21,12 +23,14 @@ from recsys_tfrs.data.pairs import (
 )
 from recsys_tfrs.data.sources import AUTO, load
 from recsys_tfrs.data.splits import Split, make_split
+from recsys_tfrs.data.table_files import is_text, parquet_parts
+from recsys_tfrs.data.tables import header
 from recsys_tfrs.errors import ConfigError
 from recsys_tfrs.evaluation.slices import groupings
 from recsys_tfrs.features.encoded import EncodedData, encode
 from recsys_tfrs.features.fields import ExamplePreprocessor
 from recsys_tfrs.features.pair_examples import encode_pairs, item_fields, pair_encoders
-from recsys_tfrs.runs.ranking_config import RankingRunConfig
+from recsys_tfrs.runs.ranking_config import RankingDataConfig, RankingRunConfig
 from recsys_tfrs.runs.ranking_data import Fold, fewer_negatives, grouped, labels_of, targets_of
 from recsys_tfrs.schema import PairTarget, SplitMethod
 from recsys_tfrs.training.choices import Alternatives
@@ -64,7 +68,7 @@ class PairData:
             )
         self.parts: Split = make_split(
             self.interactions,
-            config.split.method,
+            SplitMethod.TEMPORAL.value if config.split.method == AUTO else config.split.method,
             test_fraction=config.split.test_fraction,
             validation_fraction=config.split.validation_fraction,
             seed=config.split.seed,
@@ -148,7 +152,7 @@ class PairData:
         return [name for name in get_args(PairTarget) if name in names]
 
     def _notes(self) -> list[str]:
-        notes = list(self.interactions.notes)
+        notes = [*self.interactions.notes, *_unread_label(self._config.data)]
         if self.like_from is not None:
             notes.append(f"A rating of {self.like_from:g} or more is a like.")
         if self.target_names == ["click"]:
@@ -158,6 +162,20 @@ class PairData:
                 "each epoch."
             )
         return notes
+
+
+def _unread_label(data: RankingDataConfig) -> list[str]:
+    """A note where a table of interactions has a column that is called as labels are: it is read for no role."""
+    path = Path(data.dataset).expanduser()
+    if not path.is_file() or not (is_text(path) or parquet_parts(path)):
+        return []
+    label = usual_label(name for name in header(path) if name not in {*data.columns, *data.columns.values()})
+    if label is None:
+        return []
+    return [
+        f"Column {label!r} of {path.name} is not read: every row is an interaction. If it says what came of each row, "
+        f"it is a label: add --columns label={label}."
+    ]
 
 
 def _means(fitted: PairRows, asked: PairRows) -> dict[str, NDArray[np.float32]]:

@@ -47,8 +47,9 @@ _HASHED_ROWS = 1 << 18
 
 def is_table(data: RankingDataConfig) -> bool:
     """Whether what is configured is a table of examples, not interactions."""
-    name = data.dataset
-    return data.train is not None or "label" in data.columns or name.startswith((*PREFIXES, SIMULATED_CLICKS))
+    files = data.train, data.validation, data.test
+    named = data.dataset.startswith((*PREFIXES, SIMULATED_CLICKS))
+    return named or "label" in data.columns or any(file is not None for file in files)
 
 
 @dataclass(frozen=True)

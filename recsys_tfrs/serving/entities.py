@@ -36,8 +36,9 @@ class Strings(tf.Module):
         super().__init__(name="strings")
         self.size = len(strings)
         with tf.device(CPU):
-            positions = tf.range(1, len(strings), dtype=tf.int32)
-            known = tf.lookup.KeyValueTensorInitializer(tf.constant(strings[1:], tf.string), positions)
+            # The unknown is among the keys: a table without any key cannot be saved.
+            positions = tf.range(len(strings), dtype=tf.int32)
+            known = tf.lookup.KeyValueTensorInitializer(tf.constant(strings, tf.string), positions)
             self._positions = tf.lookup.StaticHashTable(known, UNKNOWN)
             self._strings = tf.Variable(tf.constant(strings, tf.string), trainable=False)
 

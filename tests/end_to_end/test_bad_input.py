@@ -35,6 +35,11 @@ def fails(*arguments: str | Path) -> tuple[int, str]:
         (["train", "two-tower", "--dataset", "simulated-tiny", "--set", "model"], "expects section.key=value"),
         (["train", "two-tower", "--dataset", "simulated-tiny", "--split", "weekly"], "'weekly' is not known"),
         (["train", "two-tower", "--dataset", "simulated-tiny", "--split", "official:u1"], "has no official fold 'u1'"),
+        (
+            ["train", "two-tower", "--train", "a.csv", "--test", "b.csv"],
+            "--train, --test: files of examples go with lr, fm",
+        ),
+        (["train", "lr", "--valid", "a.csv"], "give the training rows with --train"),
         (["train", "two-tower", "--config", "missing.toml"], "No configuration file at missing.toml"),
         (["train", "two-tower", "--columns", "user"], "expected user=NAME"),
         (["settings", "no-such-family"], "is not one of"),
@@ -132,6 +137,31 @@ def test_a_full_disk_is_named(
         cli.main()
     assert left.value.code == 1
     assert "the disk is full" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EROFS])
+def test_a_place_that_cannot_be_written_is_named(
+    code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def locked() -> None:
+        raise OSError(code, "Not for you", "/sys/models")
+
+    monkeypatch.setattr(cli, "cli", locked)
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    assert left.value.code == 1
+    assert (
+        capsys.readouterr().err == "Error: /sys/models cannot be read or written: Not for you. Choose another place.\n"
+    )
+
+
+def test_other_errors_of_files_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(cli, "cli", broken)
+    with pytest.raises(OSError, match="Input/output"):
+        cli.main()
 
 
 def test_a_lack_of_memory_is_not_taken_for_a_full_disk(monkeypatch: pytest.MonkeyPatch) -> None:

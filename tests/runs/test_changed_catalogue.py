@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,9 +13,9 @@ from recsys_tfrs.data.histories import build_histories
 from recsys_tfrs.data.interactions import FeatureColumn, Interactions
 from recsys_tfrs.errors import DataError, RunError
 from recsys_tfrs.features.config import FeaturesConfig
-from recsys_tfrs.models import two_tower
+from recsys_tfrs.models import item2vec, two_tower
 from recsys_tfrs.runs.catalogue import CATALOGUE_FILE, changed, read_changes, with_catalogue, write_changes
-from recsys_tfrs.schema import Kind
+from recsys_tfrs.schema import ITEM_ID, Kind
 
 COLOURS = np.array(["", "red", "blue", "red"], dtype=object)
 DATA = Interactions(
@@ -59,6 +59,25 @@ def _replace(thing: object, **parts: object) -> object:
     return (
         SimpleNamespace(**{**vars(thing), **parts}) if isinstance(thing, SimpleNamespace) else replace(thing, **parts)
     )  # type: ignore[type-var]
+
+
+def test_columns_of_new_items_are_found_under_the_names_of_training(tmp_path: Path) -> None:
+    own = FeatureColumn("the_colour", Kind.CATEGORICAL, COLOURS)
+    data = replace(DATA, item_features={"the_colour": own})
+    (tmp_path / "new.csv").write_text("item_id,the colour\nd,7\n")
+    changes = changed(CatalogueChanges(), data, items=tmp_path / "new.csv")
+    # Of the kind that training knew it as: a string, not a number.
+    assert changes.items["d"] == {"the_colour": "7"}
+
+
+@pytest.mark.parametrize("family", [two_tower, item2vec])
+def test_an_item_added_since_training_is_unknown_in_a_history(family: ModuleType) -> None:
+    histories = build_histories(DATA, np.arange(4))
+    config = family.Config(**({"negatives": 2} if family is item2vec else {}), dim=4)
+    model = family.build(config, FeaturesConfig(), DATA, histories, 0)
+    ids = model.data.item_vocabulary_ids(tf.ragged.constant([[1, 4, 3], [5]]))
+    known = model.data.item_table[ITEM_ID].numpy()
+    assert ids.to_list() == [[known[1], 0, known[3]], [0]]
 
 
 def test_changes_of_two_files(table: Path, tmp_path: Path) -> None:

@@ -81,6 +81,7 @@ def test_nothing_is_left_out_unless_asked_for(opened: Opened) -> None:
     ("layer", "named"),
     [
         ({"split": {"method": "random"}}, "split.method"),
+        ({"split": {"method": "temporal"}}, "split.method"),
         ({"features": {"history": 5, "item_columns": ["x"]}}, "features.item_columns, features.history"),
         ({"data": {"core": 5, "negatives": 3}}, "data.core, data.negatives"),
         ({"data": {"dataset": "movielens-100k"}}, "data.dataset"),

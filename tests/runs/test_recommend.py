@@ -30,4 +30,4 @@ def test_a_history_of_nothing_is_refused(text: str) -> None:
 def test_a_user_or_a_history_is_needed(options: list[str]) -> None:
     result = CliRunner().invoke(cli, ["recommend", "runs/latest", *options])
     assert result.exit_code == 2
-    assert "Name a --user or a --history." in result.output
+    assert "Name a --user or a --history, one of the two." in result.output

@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from recsys_tfrs.data.assemble import FeatureTable
-from recsys_tfrs.data.table_files import ID_NAMES, choose_column, read_whole
+from recsys_tfrs.data.table_files import choose_column, read_whole
 from recsys_tfrs.data.timestamps import to_seconds
 from recsys_tfrs.errors import DataError
 from recsys_tfrs.schema import Kind
@@ -50,9 +50,7 @@ def read_feature_table(
       DataError: a missing or unreadable file, no id column, an empty id, or a column that does not hold its kind.
     """
     as_text = {name for name, kind in kinds.items() if kind in _AS_WRITTEN}
-    table, notes = read_whole(
-        path, as_text | ({id_column} if id_column else set()) | set(ID_NAMES[side]), skip_bad_rows
-    )
+    table, notes = read_whole(path, side, as_text | ({id_column} if id_column else set()), skip_bad_rows)
     column, guessed = choose_column(path, table.column_names, side, id_column)
     ids = strings(table.column(column))
     empty = np.flatnonzero(ids == "")

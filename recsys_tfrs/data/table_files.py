@@ -173,12 +173,13 @@ def choose_column(path: Path, names: Sequence[str], role: str, declared: str | N
     return guess, True
 
 
-def read_whole(path: Path, as_text: set[str], skip_bad_rows: bool) -> tuple[pa.Table, list[str]]:
+def read_whole(path: Path, side: str, as_text: set[str], skip_bad_rows: bool) -> tuple[pa.Table, list[str]]:
     """A whole table of features, and notes.
 
     Args:
       path: CSV, TSV or Parquet.
-      as_text: columns to keep as they are written (``007`` stays ``007``).
+      side: ``user`` or ``item``, whose ids keep their spelling: any column with a usual name of theirs is text.
+      as_text: further columns to keep as they are written (``007`` stays ``007``).
       skip_bad_rows: leave out lines with too many or too few fields, and say how many.
 
     Raises:
@@ -204,13 +205,15 @@ def read_whole(path: Path, as_text: set[str], skip_bad_rows: bool) -> tuple[pa.T
         data = stream.read()
     if not data.strip():
         raise DataError(f"{path} has a header and no rows.")
+    usual = set(map(_plain, ID_NAMES[side]))
+    text = {name: pa.string() for name in names if name in as_text or _plain(name) in usual}
     try:
         table = pa.csv.read_csv(
             pa.BufferReader(data),
             # Row numbers are known to a single thread only.
             pa.csv.ReadOptions(column_names=names, use_threads=False, block_size=16 << 20),
             pa.csv.ParseOptions(delimiter=delimiter, newlines_in_values=b'"' in data, invalid_row_handler=on_bad_row),
-            pa.csv.ConvertOptions(column_types={name: pa.string() for name in names if name in as_text}),
+            pa.csv.ConvertOptions(column_types=text),
         )
     except pa.ArrowInvalid as error:
         where = f", line {skipped[-1] + 1}" if skipped and skipped[-1] is not None else ""

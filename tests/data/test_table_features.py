@@ -77,6 +77,12 @@ def test_declared_kinds_win_and_keep_what_is_written(tmp_path: Path) -> None:
     np.testing.assert_array_equal(table.columns["n"][1], np.array([5, np.nan], np.float32))
 
 
+@pytest.mark.parametrize("name", ["SKU", "ISBN", "Item ID", "ITEM-ID", "itemid"])
+def test_ids_keep_their_spelling_whatever_the_spelling_of_their_column(tmp_path: Path, name: str) -> None:
+    table = read(tmp_path / "t.csv", f"{name},title\n00,A\n01,B\n1,C\n")
+    assert table.ids.tolist() == ["00", "01", "1"]
+
+
 def test_parquet_tables(tmp_path: Path) -> None:
     table = pa.table(
         {

@@ -21,6 +21,7 @@ from recsys_tfrs.data.archives import DataFolder
 from recsys_tfrs.data.assemble import RawInteractions
 from recsys_tfrs.data.context_rows import ContextRows
 from recsys_tfrs.data.ids import IdColumn, encode_ids
+from recsys_tfrs.data.quotes import refuse_open_quote
 from recsys_tfrs.data.timestamps import TimeFormat, detect_format, parse_number, parse_time, raw_times
 from recsys_tfrs.errors import DataError
 from recsys_tfrs.schema import Kind
@@ -194,6 +195,8 @@ class _Reader:
             if first and self.layout.timestamp is not None:
                 self.time_format = detect_format(self._sample_times(block))
             first = False
+            if self.layout.quoted:
+                refuse_open_quote(block, self.layout.delimiter, self.label, line)
             try:
                 self._append(self._parse(block))
             except ValueError:  # Arrow's ArrowInvalid is one

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from recsys_tfrs.data.delimited import whole_lines
+from recsys_tfrs.data.quotes import refuse_open_quote
 from recsys_tfrs.data.table_files import open_text, parquet_file, parquet_parts, read_header
 from recsys_tfrs.data.timestamps import parse_number
 from recsys_tfrs.errors import DataError
@@ -112,6 +113,8 @@ class TextFile:
 
     def _block(self, data: bytes, line: int, types: Mapping[str, pa.DataType]) -> Block:
         quoted = bool(self._header_lines) and b'"' in data
+        if quoted:
+            refuse_open_quote(data, self._delimiter, str(self.path), line)
         try:
             table = pa.csv.read_csv(
                 pa.BufferReader(data),

@@ -13,6 +13,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from recsys_tfrs.data.archives import DAMAGE
+from recsys_tfrs.data.quotes import refuse_open_quote
 from recsys_tfrs.errors import DataError, UsageError
 
 #: Usual names of the columns, the likeliest first; compared without case, spaces and underscores.
@@ -205,6 +206,7 @@ def read_whole(path: Path, side: str, as_text: set[str], skip_bad_rows: bool) ->
         data = stream.read()
     if not data.strip():
         raise DataError(f"{path} has a header and no rows.")
+    refuse_open_quote(data, delimiter, str(path), 2)
     usual = set(map(_plain, ID_NAMES[side]))
     text = {name: pa.string() for name in names if name in as_text or _plain(name) in usual}
     try:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from recsys_tfrs.data.assemble import RawInteractions
 from recsys_tfrs.data.context_rows import ContextRows
 from recsys_tfrs.data.ids import IdColumn
-from recsys_tfrs.data.table_files import choose_column, parquet_file
+from recsys_tfrs.data.table_files import choose_column, parquet_file, whole_without_fraction
 from recsys_tfrs.data.timestamps import detect_format, raw_times
 from recsys_tfrs.errors import DataError
 from recsys_tfrs.schema import Kind
@@ -108,10 +108,9 @@ def _converted(part: Path, batch: pa.RecordBatch, chosen: Mapping[str, str | Non
 def _ids(column: pa.Array) -> pa.DictionaryArray:
     """Codes over strings; whole floats, which pandas makes of integers with gaps, lose their ``.0``."""
     encoded = _used(column) if pa.types.is_dictionary(column.type) else column.dictionary_encode()
-    values = encoded.dictionary
-    if pa.types.is_floating(values.type) and bool(pc.all(pc.equal(values, pc.floor(values))).as_py()):
-        values = values.cast(pa.int64())
-    return pa.DictionaryArray.from_arrays(encoded.indices.cast(pa.int32()), values.cast(pa.string()))
+    return pa.DictionaryArray.from_arrays(
+        encoded.indices.cast(pa.int32()), whole_without_fraction(encoded.dictionary).cast(pa.string())
+    )
 
 
 def _used(column: pa.DictionaryArray) -> pa.DictionaryArray:

@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from recsys_tfrs.data.assemble import FeatureTable
-from recsys_tfrs.data.table_files import choose_column, read_whole
+from recsys_tfrs.data.table_files import choose_column, read_whole, whole_without_fraction
 from recsys_tfrs.data.timestamps import to_seconds
 from recsys_tfrs.errors import DataError
 from recsys_tfrs.schema import Kind
@@ -130,9 +130,8 @@ def strings(column: pa.ChunkedArray) -> NDArray[np.object_]:
     """``[num_rows]`` object array of str; "" where a cell is empty; whole floats without their ``.0``."""
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
-    if pa.types.is_floating(column.type) and pc.all(pc.equal(column, pc.floor(column))).as_py():
-        column = column.cast(pa.int64())
-    return np.asarray(pc.fill_null(column.cast(pa.string()), "").to_numpy(zero_copy_only=False), dtype=object)
+    text = whole_without_fraction(column).cast(pa.string())
+    return np.asarray(pc.fill_null(text, "").to_numpy(zero_copy_only=False), dtype=object)
 
 
 def _numbers(label: str, column: pa.ChunkedArray) -> NDArray[np.float32]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO, cast
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
@@ -223,6 +224,17 @@ def read_whole(path: Path, side: str, as_text: set[str], skip_bad_rows: bool) ->
     if not skipped:
         return table, []
     return table, [f"Lines of {path} that could not be read and were skipped: {len(skipped):,}."]
+
+
+def whole_without_fraction(column: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """Floats that are all whole, which pandas makes of integers with gaps, as integers; NaN, such a gap, is null.
+
+    Columns of other types stay as they are.
+    """
+    if not pa.types.is_floating(column.type):
+        return column
+    column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
+    return column.cast(pa.int64()) if pc.all(pc.equal(column, pc.floor(column))).as_py() else column
 
 
 @contextmanager

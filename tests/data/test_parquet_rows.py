@@ -72,6 +72,8 @@ def test_several_files_and_several_batches_read_as_one(tmp_path: Path, monkeypat
     ("name", "values"),
     [
         ("user", pa.array([1, None, 2])),
+        ("user", pa.array([1.0, float("nan"), 2.0])),
+        ("user", pa.DictionaryArray.from_arrays(pa.array([1, 0, 2]), pa.array([float("nan"), 1.0, 2.0]))),
         ("item", pa.array(["a", "", "b"])),
         ("rating", pa.array([1.0, float("nan"), 2.0])),
         ("rating", pa.array([1.0, float("inf"), 2.0])),

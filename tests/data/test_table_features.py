@@ -102,6 +102,17 @@ def test_parquet_tables(tmp_path: Path) -> None:
     assert any("'nested' of t.parquet holds struct<x: int64>, which is no feature" in note for note in read_back.notes)
 
 
+def test_what_is_no_number_is_an_empty_id_and_a_missing_category(tmp_path: Path) -> None:
+    table = pa.table({"item": [7.0, 8.0, float("nan")], "code": [1.0, float("nan"), 2.0]})
+    pq.write_table(table.slice(0, 2), tmp_path / "t.parquet")
+    read_back = read_feature_table(tmp_path / "t.parquet", "item", None, {"code": Kind.CATEGORICAL})
+    assert read_back.ids.tolist() == ["7", "8"]
+    assert read_back.columns["code"][1].tolist() == ["1", ""]
+    pq.write_table(table, tmp_path / "t.parquet")
+    with pytest.raises(DataError, match="item id in column 'item' is empty in row 3"):
+        read_feature_table(tmp_path / "t.parquet", "item", None, {})
+
+
 @pytest.mark.parametrize(
     ("text", "kinds", "message"),
     [

@@ -14,6 +14,7 @@ from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 from numpy.typing import NDArray
 
@@ -30,6 +31,8 @@ _BLOCK_BYTES = 32 << 20
 _QUOTE = b'"'
 _LONGEST_FIELD = 1 << 20
 _LARGEST_FLOAT = float(np.finfo(np.float32).max)
+#: What Arrow takes for a missing number.
+_MISSING = frozenset(pyarrow.csv.ConvertOptions().null_values)
 
 
 @dataclass(frozen=True)
@@ -276,6 +279,12 @@ class _Reader:
             weights = table.column(layout.weight).to_numpy()
             if not (np.isfinite(weights) & (weights >= 0)).all():
                 raise ValueError("a weight is missing, negative or not finite")
+        for name, kind in layout.context.items():
+            column = table.column(name)
+            if (
+                kind is Kind.NUMERIC and not pc.all(pc.is_finite(column)).as_py()
+            ):  # null, which is missing, is passed over
+                raise ValueError(f"a {name} is not finite")
         users, items = IdColumn(), IdColumn()
         users.append(encode_ids(table.column(layout.user).combine_chunks()))
         items.append(encode_ids(table.column(layout.item).combine_chunks()))
@@ -363,8 +372,10 @@ class _Reader:
             values.append(weight)
         for name, kind in layout.context.items():
             text = fields[index[name]]
-            missing = None if kind is Kind.NUMERIC else ""
-            values.append(_parse_float(name, text) if text and kind is Kind.NUMERIC else text or missing)
+            if kind is Kind.NUMERIC:
+                values.append(None if text in _MISSING else _parse_float(name, text))
+            else:
+                values.append(text)
         return tuple(values)
 
 

@@ -106,6 +106,28 @@ class TestFromFiles:
         assert data.weights is None
 
 
+@pytest.mark.parametrize("cell", ["", "NA", "n/a", "null", "NaN"])
+@pytest.mark.parametrize("bad", ["", "u2,c,50,1,phone,5,x\n"])
+def test_a_missing_number_is_missing_whatever_the_lines_around_it(tmp_path: Path, cell: str, bad: str) -> None:
+    text = HEADER + ROWS + bad + f"u2,c,60,1,phone,{cell},x,\n"
+    data = load(tmp_path / "my.csv", text, COLUMNS, Policy(skip_bad_rows=True, duplicates="keep-all"))
+    np.testing.assert_array_equal(
+        data.context_features["price"].values, np.array([2.5, np.nan, 7, 1, np.nan], np.float32)
+    )
+
+
+@pytest.mark.parametrize(
+    ("cell", "problem"), [("inf", "is not a finite number"), ("-Infinity", "finite"), ("1e39", "is too large")]
+)
+@pytest.mark.parametrize("bad", ["", "u2,c,70,1,phone,5,x\n"])
+def test_a_number_that_is_not_finite_is_a_bad_row(tmp_path: Path, cell: str, problem: str, bad: str) -> None:
+    text = HEADER + ROWS + f"u2,c,60,1,phone,{cell},x,\n" + bad
+    with pytest.raises(DataError, match=rf"my\.csv, line 6: the price '{cell}' .*{problem}"):
+        load(tmp_path / "my.csv", text, COLUMNS)
+    data = load(tmp_path / "my.csv", text, COLUMNS, Policy(skip_bad_rows=True, duplicates="keep-all"))
+    assert len(data) == 4
+
+
 def test_weights_follow_their_rows_into_the_histories(tmp_path: Path) -> None:
     data = load(tmp_path / "my.csv", HEADER + ROWS, COLUMNS)
     histories = build_histories(data, np.array([0, 1, 2]))

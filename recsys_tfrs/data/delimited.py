@@ -358,9 +358,7 @@ class _Reader:
             value = fields[index[name]]
             if not value:
                 raise ValueError(f"the {role} id is empty")
-            if not value.isprintable() and any("\udc80" <= character <= "\udcff" for character in value):
-                raise ValueError(f"the {role} id is not UTF-8: save the file as UTF-8")
-            values.append(value)
+            values.append(_utf8(f"{role} id", value))
         if layout.rating is not None:
             values.append(_parse_float("rating", fields[index[layout.rating]]))
         if layout.timestamp is not None:
@@ -375,8 +373,14 @@ class _Reader:
             if kind is Kind.NUMERIC:
                 values.append(None if text in _MISSING else _parse_float(name, text))
             else:
-                values.append(text)
+                values.append(_utf8(name, text))
         return tuple(values)
+
+
+def _utf8(name: str, text: str) -> str:
+    if not text.isprintable() and any("\udc80" <= character <= "\udcff" for character in text):
+        raise ValueError(f"the {name} is not UTF-8: save the file as UTF-8")
+    return text
 
 
 def _parse_float(name: str, text: str) -> float:

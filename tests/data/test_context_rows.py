@@ -128,6 +128,15 @@ def test_a_number_that_is_not_finite_is_a_bad_row(tmp_path: Path, cell: str, pro
     assert len(data) == 4
 
 
+def test_context_that_is_not_utf8_is_a_bad_row(tmp_path: Path) -> None:
+    path = tmp_path / "my.csv"
+    path.write_bytes((HEADER + "u2,a,50,1,caf\xe9,,,\n" + ROWS).encode("latin-1"))
+    with pytest.raises(DataError, match=r"my\.csv, line 2: the device is not UTF-8: save the file as UTF-8"):
+        load_table(path, COLUMNS, Policy())
+    data = load_table(path, COLUMNS, Policy(skip_bad_rows=True, duplicates="keep-all"))
+    assert data.context_features["device"].values.tolist() == ["phone", "tablet", "", "phone"]
+
+
 def test_weights_follow_their_rows_into_the_histories(tmp_path: Path) -> None:
     data = load(tmp_path / "my.csv", HEADER + ROWS, COLUMNS)
     histories = build_histories(data, np.array([0, 1, 2]))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from recsys_tfrs.data.assemble import RawInteractions
 from recsys_tfrs.data.context_rows import ContextRows
 from recsys_tfrs.data.ids import IdColumn
-from recsys_tfrs.data.table_files import choose_column, parquet_file, whole_without_fraction
+from recsys_tfrs.data.table_files import choose_column, parquet_file, plain_values, whole_without_fraction
 from recsys_tfrs.data.timestamps import detect_format, raw_times
 from recsys_tfrs.errors import DataError
 from recsys_tfrs.schema import Kind
@@ -97,7 +97,7 @@ def _converted(part: Path, batch: pa.RecordBatch, chosen: Mapping[str, str | Non
         column = batch.column(name)
         try:
             columns[role] = convert[role](column)
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        except (ValueError, pa.ArrowNotImplementedError) as error:  # ArrowInvalid is a ValueError
             raise DataError(
                 f"{part}: column {name!r} ({column.type}) cannot be read as the {role}: {str(error).splitlines()[0]}. "
                 f"Choose another column with --columns {role}=NAME."
@@ -123,13 +123,21 @@ def _used(column: pa.DictionaryArray) -> pa.DictionaryArray:
 
 
 def _floats(column: pa.Array) -> pa.Array:
-    return column.cast(pa.float32())
+    return plain_values(column).cast(pa.float32())
 
 
 def _times(column: pa.Array) -> pa.Array:
-    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+    column = plain_values(column)
+    of = pa.types
+    if of.is_string(column.type):
         return column.cast(detect_format([text or "" for text in column.slice(0, 100).to_pylist()]).arrow_type)
-    return column.cast(pa.timestamp("s")) if pa.types.is_date(column.type) else column
+    if of.is_date(column.type):
+        return column.cast(pa.timestamp("s"))
+    if of.is_decimal(column.type) or of.is_null(column.type):
+        return column.cast(pa.float64())
+    if not (of.is_timestamp(column.type) or of.is_integer(column.type) or of.is_floating(column.type)):
+        raise ValueError("its values are neither numbers nor dates")
+    return column
 
 
 def _good_rows(columns: Mapping[str, pa.Array]) -> pa.BooleanArray:

@@ -226,6 +226,17 @@ def read_whole(path: Path, side: str, as_text: set[str], skip_bad_rows: bool) ->
     return table, [f"Lines of {path} that could not be read and were skipped: {len(skipped):,}."]
 
 
+def plain_values(column: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """A dictionary (pandas' category) as the values it stands for, and any kind of string as the usual one.
+
+    Columns of other types stay as they are.
+    """
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    other_string = pa.types.is_large_string(column.type) or pa.types.is_string_view(column.type)
+    return column.cast(pa.string()) if other_string else column
+
+
 def whole_without_fraction(column: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
     """Floats that are all whole, which pandas makes of integers with gaps, as integers; NaN, such a gap, is null.
 

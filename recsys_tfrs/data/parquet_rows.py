@@ -133,6 +133,9 @@ def _times(column: pa.Array) -> pa.Array:
         return column.cast(detect_format([text or "" for text in column.slice(0, 100).to_pylist()]).arrow_type)
     if of.is_date(column.type):
         return column.cast(pa.timestamp("s"))
+    if of.is_uint64(column.type):  # a number that int64 does not hold is no time
+        fits = pc.less_equal(column, pa.scalar(np.iinfo(np.int64).max, pa.uint64()))
+        return pc.if_else(fits, column, pa.scalar(None, pa.uint64())).cast(pa.int64())
     if of.is_decimal(column.type) or of.is_null(column.type):
         return column.cast(pa.float64())
     if not (of.is_timestamp(column.type) or of.is_integer(column.type) or of.is_floating(column.type)):

@@ -157,7 +157,7 @@ def _good_rows(columns: Mapping[str, pa.Array]) -> pa.BooleanArray:
             numbers = column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column
             fine = pc.greater_equal(numbers, 0)  # False for NaN
             if pa.types.is_floating(numbers.type):
-                fine = pc.and_(fine, pc.is_finite(numbers))
+                fine = pc.and_(fine, pc.less(numbers, 2.0**63))
         checks.append(pc.fill_null(fine, False))
     good = checks[0]
     for check in checks[1:]:

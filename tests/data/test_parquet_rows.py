@@ -108,6 +108,7 @@ def test_several_files_and_several_batches_read_as_one(tmp_path: Path, monkeypat
         ("ts", pa.array([1, -1, 2])),
         ("ts", pa.array([1.5, float("nan"), 2])),
         ("ts", pa.array([1, 1 << 63, 2], pa.uint64())),
+        ("ts", pa.array([1, 1e30, 2])),
         ("ts", pa.array([1, -1, 2], pa.date32())),
     ],
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from recsys_tfrs.data.assemble import RawInteractions
 from recsys_tfrs.data.context_rows import ContextRows
 from recsys_tfrs.data.ids import IdColumn
 from recsys_tfrs.data.table_files import choose_column, parquet_file, plain_values, whole_without_fraction
-from recsys_tfrs.data.timestamps import detect_format, raw_times
+from recsys_tfrs.data.timestamps import detect_format, parse_number, parse_time, raw_times
 from recsys_tfrs.errors import DataError
 from recsys_tfrs.schema import Kind
 
@@ -123,14 +123,18 @@ def _used(column: pa.DictionaryArray) -> pa.DictionaryArray:
 
 
 def _floats(column: pa.Array) -> pa.Array:
-    return plain_values(column).cast(pa.float32())
+    column = plain_values(column)
+    return (
+        _from_text(column, pa.float32(), parse_number) if pa.types.is_string(column.type) else column.cast(pa.float32())
+    )
 
 
 def _times(column: pa.Array) -> pa.Array:
     column = plain_values(column)
     of = pa.types
     if of.is_string(column.type):
-        return column.cast(detect_format([text or "" for text in column.slice(0, 100).to_pylist()]).arrow_type)
+        form = detect_format([text or "" for text in column.slice(0, 100).to_pylist()])
+        return _from_text(column, form.arrow_type, lambda text: parse_time(text, form))
     if of.is_date(column.type):
         return column.cast(pa.timestamp("s"))
     if of.is_uint64(column.type):  # a number that int64 does not hold is no time
@@ -141,6 +145,27 @@ def _times(column: pa.Array) -> pa.Array:
     if not (of.is_timestamp(column.type) or of.is_integer(column.type) or of.is_floating(column.type)):
         raise ValueError("its values are neither numbers nor dates")
     return column
+
+
+def _from_text(column: pa.StringArray, of: pa.DataType, parse: Callable[[str], float]) -> pa.Array:
+    """Text as numbers or times, null where it is empty or cannot be read; where some cannot, times are in seconds.
+
+    Only a batch with such a cell is parsed value by value, as a block of a text file is.
+    """
+    filled = pc.if_else(pc.equal(column, ""), pa.scalar(None, pa.string()), column)
+    try:
+        return filled.cast(of)
+    except pa.ArrowInvalid:
+        distinct = filled.dictionary_encode()
+        values = [_parsed(text, parse) for text in distinct.dictionary.to_pylist()]
+        return pa.array(values, pa.int64() if pa.types.is_timestamp(of) else of).take(distinct.indices)
+
+
+def _parsed(text: str, parse: Callable[[str], float]) -> float | None:
+    try:
+        return parse(text)
+    except ValueError:
+        return None
 
 
 def _good_rows(columns: Mapping[str, pa.Array]) -> pa.BooleanArray:

@@ -232,7 +232,8 @@ class ParquetFile:
                 column = column.cast(column.type.value_type)
             if wanted is not None and pa.types.is_floating(wanted) and column.type != wanted:
                 try:
-                    column = column.cast(wanted)
+                    # Whole numbers may be rounded where a number is asked for; what is no number is an error.
+                    column = column.cast(wanted, safe=not pa.types.is_integer(column.type))
                 except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
                     raise DataError(
                         f"{part}: the numeric column {name!r} ({column.type}) holds something else: "

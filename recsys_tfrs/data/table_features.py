@@ -51,7 +51,9 @@ def read_feature_table(
     """
     as_text = {name for name, kind in kinds.items() if kind in _AS_WRITTEN}
     table, notes = read_whole(path, side, as_text | ({id_column} if id_column else set()), skip_bad_rows)
-    column, guessed = choose_column(path, table.column_names, side, id_column)
+    # --columns names the columns of the interactions, so that it may not name one of this table alone.
+    remedy = f"call its column of ids {side}_id, or what --columns {side}= names in the interactions"
+    column, guessed = choose_column(path, table.column_names, side, id_column, remedy)
     ids = strings(table.column(column))
     empty = np.flatnonzero(ids == "")
     if len(empty):

@@ -156,8 +156,17 @@ def guess_column(names: Sequence[str], role: str) -> str | None:
     return next((by_plain[_plain(usual)] for usual in ID_NAMES[role] if _plain(usual) in by_plain), None)
 
 
-def choose_column(path: Path, names: Sequence[str], role: str, declared: str | None) -> tuple[str, bool]:
+def choose_column(
+    path: Path, names: Sequence[str], role: str, declared: str | None, remedy: str | None = None
+) -> tuple[str, bool]:
     """The column of a role, and whether it was guessed.
+
+    Args:
+      path: the file, for messages.
+      names: its columns.
+      role: what the column is wanted for.
+      declared: the column as it was named; None guesses.
+      remedy: what to do where no guess is good; None: name the column with `--columns`.
 
     Raises:
       DataError: the declared column is not there, or none is declared and none has a usual name.
@@ -169,8 +178,8 @@ def choose_column(path: Path, names: Sequence[str], role: str, declared: str | N
     guess = guess_column(names, role)
     if guess is None:
         raise DataError(
-            f"{path} has no column that is clearly the {role}; it has {', '.join(names)}: say which with "
-            f"--columns {role}=NAME."
+            f"{path} has no column that is clearly the {role}; it has {', '.join(names)}: "
+            f"{remedy or f'say which with --columns {role}=NAME'}."
         )
     return guess, True
 

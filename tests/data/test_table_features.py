@@ -116,7 +116,11 @@ def test_what_is_no_number_is_an_empty_id_and_a_missing_category(tmp_path: Path)
 @pytest.mark.parametrize(
     ("text", "kinds", "message"),
     [
-        ("x,y\n1,2\n", {}, "no column that is clearly the item; it has x, y"),
+        (
+            "x,y\n1,2\n",
+            {},
+            "no column that is clearly the item; it has x, y: call its column of ids item_id, or what --columns item=",
+        ),
         ("item,p\na,1\n,2\n", {}, "item id in column 'item' is empty in row 2"),
         ("item,p\na,1\nb,2,3\n", {}, r"t\.csv, line 3: .*Expected 2 columns, got 3"),
         ("item,p\na,inf\n", {}, "column 'p': inf in row 1 of the table is not a finite number"),

@@ -149,6 +149,24 @@ def test_the_interactions_id_name_holds_for_the_tables_that_have_it(tmp_path: Pa
     assert data.item_features["p"].values.tolist()[1:] == [1, 2]
 
 
+def test_a_table_whose_column_of_ids_cannot_be_told_says_what_helps(tmp_path: Path) -> None:
+    items = tmp_path / "items.csv"
+    items.write_text("code,title\na,A\nb,B\n")
+    with pytest.raises(
+        DataError, match=r"items\.csv has no column that is clearly the item.*call its column of ids item_id"
+    ):
+        load(tmp_path / "my.csv", GOOD, items=items)
+    items.write_text("item_id,title\na,A\nb,B\n")
+    assert load(tmp_path / "my.csv", GOOD, items=items).titles.tolist() == ["", "A", "B"]
+    items.write_text("id,code,title\n1,a,A\n2,b,B\n")
+    with pytest.raises(
+        DataError, match=r"No id of the item table occurs.*'1'.*Call the table's column of those ids item_id"
+    ):
+        load(tmp_path / "my.csv", GOOD, items=items)
+    items.write_text("id,item_id,title\n1,a,A\n2,b,B\n")
+    assert load(tmp_path / "my.csv", GOOD, items=items).num_items == 2
+
+
 def test_columns_tell_roles_from_kinds() -> None:
     columns = Columns.parse({"user": "uid", "brand": "categorical", "rating": ""})
     assert columns.roles == {"user": "uid", "rating": ""}

@@ -88,7 +88,7 @@ class TextFile:
         self.names = [CRITEO_LABEL, *CRITEO_KINDS]
         if not criteo:
             with open_text(path) as stream:
-                self.names, self._delimiter = read_header(path, stream)
+                self.names, self._delimiter = read_header(path, stream, "a label and a field")
 
     def sample(self) -> pa.Table:
         """The first rows as strings."""

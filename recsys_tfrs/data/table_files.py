@@ -53,6 +53,11 @@ ID_NAMES: dict[str, tuple[str, ...]] = {
 }
 ID_NAMES["user"] += ("id",)
 
+#: How a gzip file begins.
+_GZIP = b"\x1f\x8b"
+#: What a table of items or users needs at least, for messages.
+FEATURE_TABLE = "a column of ids and a feature"
+
 _DELIMITERS = {",": "a comma", "\t": "a tab", ";": "a semicolon", "|": "a bar"}
 _TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".tab")
 _PARQUET_SUFFIXES = (".parquet", ".pq")
@@ -97,17 +102,28 @@ def open_text(path: Path) -> Iterator[IO[bytes]]:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
 
 
-def read_header(path: Path, stream: IO[bytes]) -> tuple[list[str], str]:
+def read_header(path: Path, stream: IO[bytes], needed: str = "a user and an item column") -> tuple[list[str], str]:
     """Column names and delimiter, from the first line; leaves the stream behind it.
 
     The delimiter of a ``.tsv`` or ``.tab`` file is the tab; of others, the one that stands most often in the header.
+
+    Args:
+      path: the file, for messages and its suffix.
+      stream: at its beginning.
+      needed: what at least two columns are wanted for, in words.
 
     Raises:
       DataError: the file is empty, has no header, or is separated by something else.
     """
     line = stream.readline(1 << 20)
     if not line.strip():
+        if stream.read(1 << 16).strip():
+            raise DataError(
+                f"{path}: the first line is blank: expected the names of the columns: remove what stands above them."
+            )
         raise DataError(f"{path} is empty: expected a first line with the names of the columns.")
+    if line.startswith(_GZIP):
+        raise DataError(f"{path} is a gzip file: let its name end in .gz ({path.name}.gz).")
     try:
         header = line.decode("utf-8-sig").strip("\r\n")
     except UnicodeDecodeError:
@@ -125,8 +141,8 @@ def read_header(path: Path, stream: IO[bytes]) -> tuple[list[str], str]:
             remedy = f"separate its columns by {', '.join(_DELIMITERS.values())}"
         read_as = "a tab, after its name" if tabbed else ", ".join(_DELIMITERS.values())
         raise DataError(
-            f"{path} has one column {header[:80]!r} when separated by {read_as}; expected a header with at least a "
-            f"user and an item column; {remedy}."
+            f"{path} has one column {header[:80]!r} when separated by {read_as}; expected a header with at least "
+            f"{needed}; {remedy}."
         )
     names = [name.strip().strip('"') for name in header.split(delimiter)]
     if len(set(names)) != len(names) or "" in names:
@@ -212,7 +228,7 @@ def read_whole(path: Path, side: str, as_text: set[str], skip_bad_rows: bool) ->
         return "skip" if skip_bad_rows else "error"
 
     with open_text(path) as stream:
-        names, delimiter = read_header(path, stream)
+        names, delimiter = read_header(path, stream, FEATURE_TABLE)
         data = stream.read()
     if not data.strip():
         raise DataError(f"{path} has a header and no rows.")

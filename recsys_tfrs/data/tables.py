@@ -16,6 +16,7 @@ from recsys_tfrs.data.parquet_rows import read_parquet_rows
 from recsys_tfrs.data.table_features import read_feature_table
 from recsys_tfrs.data.table_files import (
     ACCEPTED,
+    FEATURE_TABLE,
     choose_column,
     guess_column,
     is_text,
@@ -160,7 +161,7 @@ def has_column(table: Path, name: str | None) -> bool:
         with parquet_file(parts[0]) as file:
             return name in file.schema_arrow.names
     with open_text(table) as stream:
-        return name in read_header(table, stream)[0]
+        return name in read_header(table, stream, FEATURE_TABLE)[0]
 
 
 def _choose(

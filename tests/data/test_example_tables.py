@@ -304,6 +304,11 @@ def test_files_without_rows_are_refused(tmp_path: Path, text: str) -> None:
     refused(DataError, "is empty|has no rows", dataset=str(write(tmp_path / "a.csv", text)))
 
 
+def test_a_single_column_is_no_table_of_examples(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "label\n1\n0\n")
+    refused(DataError, "expected a header with at least a label and a field", dataset=str(path))
+
+
 def test_what_is_no_table_is_refused(tmp_path: Path) -> None:
     refused(DataError, "does not exist", dataset=str(tmp_path / "a.csv"))
     refused(UsageError, "folder without Parquet", dataset=str(tmp_path))

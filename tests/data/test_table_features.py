@@ -127,6 +127,7 @@ def test_what_is_no_number_is_an_empty_id_and_a_missing_category(tmp_path: Path)
         ("item,p\na,x\n", {"p": Kind.NUMERIC}, "column 'p' cannot be read as numeric"),
         ("item,p\na,x\n", {"p": Kind.TIMESTAMP}, "column 'p' cannot be read as timestamp"),
         ("item,p\n", {}, "has a header and no rows"),
+        ("item\na\n", {}, "expected a header with at least a column of ids and a feature"),
         ("", {}, "is empty"),
     ],
 )

@@ -84,6 +84,16 @@ def test_iso_dates(tmp_path: Path) -> None:
     ("name", "text", "columns", "error", "message"),
     [
         ("a.csv", "", {}, DataError, "is empty: expected a first line with the names"),
+        ("a.csv", "\n\n", {}, DataError, "is empty"),
+        (
+            "a.csv",
+            "\n" + GOOD,
+            {},
+            DataError,
+            "first line is blank: expected the names of the columns.*remove what stands",
+        ),
+        ("a.csv", " \r\n" + GOOD, {}, DataError, "first line is blank"),
+        ("a.csv", "user\n", {}, DataError, "expected a header with at least a user and an item column"),
         ("a.csv", "user,item\n", {}, DataError, "holds no interactions"),
         ("a.csv", "1,2,3\n4,5,6\n", {}, DataError, "looks like data"),
         ("a.csv", "a,b\n1,2\n", {}, DataError, "no column that is clearly the user; it has a, b.*--columns user=NAME"),
@@ -116,6 +126,11 @@ def test_a_truncated_gzip_file_is_a_data_error(tmp_path: Path) -> None:
 def test_binary_files_are_no_tables(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="not a UTF-8 text file"):
         load(tmp_path / "my.csv", b"PAR1\xff\xfe\x00")
+
+
+def test_a_gzip_file_by_another_name_is_told(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"my\.csv is a gzip file: let its name end in \.gz \(my\.csv\.gz\)"):
+        load(tmp_path / "my.csv", gzip.compress(GOOD.encode(), mtime=0))
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from recsys_tfrs.data.ids import encode_ids
 from recsys_tfrs.data.table_features import column_values
+from recsys_tfrs.data.table_files import plain_values
 from recsys_tfrs.schema import Kind
 
 _NUMBERS = (Kind.NUMERIC, Kind.TIMESTAMP)
@@ -51,6 +52,7 @@ class ContextRows:
 
     def _values(self, name: str, column: pa.ChunkedArray, kind: Kind) -> NDArray[np.generic]:
         label = f"{self._label}, column {name!r}"
+        column = plain_values(column)
         if kind is Kind.TIMESTAMP and _holds_numbers(column):
             column = pc.if_else(pc.equal(column, ""), pa.scalar(None, pa.string()), column).cast(pa.float64())
         if kind in _NUMBERS or not pa.types.is_string(column.type):

@@ -3,7 +3,8 @@
 A column's kind is the declared one, or is inferred, and every inference is said in a note:
 
 * numbers are NUMERIC, also whole ones: a column of codes must be declared ``categorical``;
-* dates and timestamps are TIMESTAMP, true/false is CATEGORICAL, lists are MULTI_CATEGORICAL;
+* dates and timestamps are TIMESTAMP, true/false is CATEGORICAL, lists are MULTI_CATEGORICAL, numbers that pandas stored
+  as categories are CATEGORICAL;
 * text is MULTI_CATEGORICAL where at least a tenth of its cells hold a ``|``, CATEGORICAL where it has at most 1,000
   different values and each is used twice on average, and TEXT otherwise;
 * a column called ``title`` or ``name``, or ending in ``_title`` or ``_name``, is TEXT, and the first such column of an
@@ -22,7 +23,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from recsys_tfrs.data.assemble import FeatureTable
-from recsys_tfrs.data.table_files import choose_column, read_whole, whole_without_fraction
+from recsys_tfrs.data.table_files import choose_column, plain_values, read_whole, whole_without_fraction
 from recsys_tfrs.data.timestamps import to_seconds
 from recsys_tfrs.errors import DataError
 from recsys_tfrs.schema import Kind
@@ -87,6 +88,9 @@ def read_feature_table(
 def infer_kind(name: str, column: pa.ChunkedArray) -> Kind | None:
     """The kind of a column nobody declared (see the module's rules); None for what is no feature."""
     of = pa.types
+    if of.is_dictionary(column.type) and not _is_text(column.type.value_type):
+        return Kind.CATEGORICAL
+    column = plain_values(column)
     if of.is_list(column.type) or of.is_large_list(column.type):
         return Kind.MULTI_CATEGORICAL
     if of.is_boolean(column.type):
@@ -97,7 +101,7 @@ def infer_kind(name: str, column: pa.ChunkedArray) -> Kind | None:
         return Kind.TIMESTAMP
     if of.is_null(column.type):
         return Kind.CATEGORICAL
-    if not (of.is_string(column.type) or of.is_large_string(column.type)):
+    if not of.is_string(column.type):
         return None
     if _TITLE.fullmatch(name):
         return Kind.TEXT
@@ -117,6 +121,7 @@ def column_values(label: str, column: pa.ChunkedArray, kind: Kind) -> NDArray[np
       DataError: a cell cannot be read as the kind, or a number is infinite.
     """
     try:
+        column = plain_values(column)
         if kind is Kind.NUMERIC:
             return _numbers(label, column)
         if kind is Kind.TIMESTAMP:
@@ -130,14 +135,16 @@ def column_values(label: str, column: pa.ChunkedArray, kind: Kind) -> NDArray[np
 
 def strings(column: pa.ChunkedArray) -> NDArray[np.object_]:
     """``[num_rows]`` object array of str; "" where a cell is empty; whole floats without their ``.0``."""
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
-    text = whole_without_fraction(column).cast(pa.string())
+    text = whole_without_fraction(plain_values(column)).cast(pa.string())
     return np.asarray(pc.fill_null(text, "").to_numpy(zero_copy_only=False), dtype=object)
 
 
+def _is_text(of: pa.DataType) -> bool:
+    return bool(pa.types.is_string(of) or pa.types.is_large_string(of) or pa.types.is_string_view(of))
+
+
 def _numbers(label: str, column: pa.ChunkedArray) -> NDArray[np.float32]:
-    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+    if pa.types.is_string(column.type):
         column = pc.if_else(pc.equal(column, ""), pa.scalar(None, column.type), column)
     wide = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
     too_large = np.abs(wide) > np.finfo(np.float32).max  # False for NaN, which stands for a missing value

@@ -35,6 +35,10 @@ def read(path: Path, text: str, kinds: dict[str, Kind] | None = None, *, skip: b
         ("Title", pa.array(["a", "a", "a", "a"]), Kind.TEXT),
         ("product_name", pa.array(["a", "a", "a", "a"]), Kind.TEXT),
         ("n", pa.array([{"x": 1}]), None),
+        ("title", pa.array(["a", "b"]).dictionary_encode(), Kind.TEXT),
+        ("n", pa.array(["a|b", "c"]).dictionary_encode(), Kind.MULTI_CATEGORICAL),
+        ("n", pa.array([1, 2, 3]).dictionary_encode(), Kind.CATEGORICAL),
+        ("n", pa.array(["a", "a", "b", "b"], pa.string_view()), Kind.CATEGORICAL),
     ],
 )
 def test_inferred_kinds(name: str, values: pa.Array, kind: Kind | None) -> None:
@@ -100,6 +104,18 @@ def test_parquet_tables(tmp_path: Path) -> None:
     assert read_back.columns["ok"][1].tolist() == ["true", ""]
     np.testing.assert_array_equal(read_back.columns["at"][1], [1.5, np.nan])
     assert any("'nested' of t.parquet holds struct<x: int64>, which is no feature" in note for note in read_back.notes)
+
+
+@pytest.mark.parametrize("of", [pa.string_view(), pa.large_string(), pa.dictionary(pa.int32(), pa.string())])
+def test_strings_of_any_type_are_strings(tmp_path: Path, of: pa.DataType) -> None:
+    table = {"item": ["x", "y"], "title": ["Lamp", "Desk"], "tags": ["a|b", None], "n": ["1.5", ""]}
+    pq.write_table(pa.table({name: pa.array(cells).cast(of) for name, cells in table.items()}), tmp_path / "t.parquet")
+    read_back = read_feature_table(tmp_path / "t.parquet", "item", None, {"n": Kind.NUMERIC})
+    assert read_back.ids.tolist() == ["x", "y"]
+    assert read_back.title_column == "title"
+    assert read_back.columns["title"][1].tolist() == ["Lamp", "Desk"]
+    assert read_back.columns["tags"][1].tolist() == [("a", "b"), ()]
+    np.testing.assert_array_equal(read_back.columns["n"][1], np.array([1.5, np.nan], np.float32))
 
 
 def test_what_is_no_number_is_an_empty_id_and_a_missing_category(tmp_path: Path) -> None:

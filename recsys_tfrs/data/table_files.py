@@ -244,11 +244,23 @@ def read_whole(path: Path, side: str, as_text: set[str], skip_bad_rows: bool) ->
             pa.csv.ConvertOptions(column_types=text),
         )
     except pa.ArrowInvalid as error:
+        _refuse_other_encoding(path, data)
         where = f", line {skipped[-1] + 1}" if skipped and skipped[-1] is not None else ""
         raise DataError(f"{path}{where}: {error}. Correct it, or leave such lines out with --skip-bad-rows.") from None
+    if any(map(pa.types.is_binary, table.schema.types)):  # what Arrow makes of text in another encoding
+        _refuse_other_encoding(path, data)
     if not skipped:
         return table, []
     return table, [f"Lines of {path} that could not be read and were skipped: {len(skipped):,}."]
+
+
+def _refuse_other_encoding(path: Path, data: bytes) -> None:
+    """See that what follows a header is UTF-8."""
+    try:
+        data.decode()
+    except UnicodeDecodeError as error:
+        line = 2 + data.count(b"\n", 0, error.start)
+        raise DataError(f"{path}, line {line}: not UTF-8 text: save the file as UTF-8.") from None
 
 
 def plain_values(column: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:

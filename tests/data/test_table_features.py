@@ -152,6 +152,15 @@ def test_tables_that_cannot_be_used(tmp_path: Path, text: str, kinds: dict[str, 
         read(tmp_path / "t.csv", text, kinds)
 
 
+@pytest.mark.parametrize("kinds", [{}, {"title": Kind.TEXT}])
+@pytest.mark.parametrize("text", ["item,title\na,A\nb,Caf\xe9\n", "title,item\nA,a\nB,caf\xe9\n"])
+def test_text_that_is_not_utf8_is_refused_with_its_line(tmp_path: Path, text: str, kinds: dict[str, Kind]) -> None:
+    path = tmp_path / "t.csv"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(DataError, match=r"t\.csv, line 3: not UTF-8 text: save the file as UTF-8"):
+        read_feature_table(path, "item", None, kinds, skip_bad_rows=True)
+
+
 def test_bad_lines_can_be_skipped(tmp_path: Path) -> None:
     table = read(tmp_path / "t.csv", "item,p\na,1\nb,2,3\nc,4\n", skip=True)
     assert table.ids.tolist() == ["a", "c"]

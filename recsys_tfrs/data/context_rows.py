@@ -53,18 +53,9 @@ class ContextRows:
     def _values(self, name: str, column: pa.ChunkedArray, kind: Kind) -> NDArray[np.generic]:
         label = f"{self._label}, column {name!r}"
         column = plain_values(column)
-        if kind is Kind.TIMESTAMP and _holds_numbers(column):
-            column = pc.if_else(pc.equal(column, ""), pa.scalar(None, pa.string()), column).cast(pa.float64())
         if kind in _NUMBERS or not pa.types.is_string(column.type):
             return column_values(label, column, kind)
         # A string that comes a million times is one Python object.
         codes = encode_ids(pc.fill_null(column, "").combine_chunks())
         distinct = column_values(label, pa.chunked_array([codes.dictionary]), kind)
         return np.asarray(distinct[codes.indices.to_numpy()])
-
-
-def _holds_numbers(column: pa.ChunkedArray) -> bool:
-    """Whether text is that of numbers: seconds or milliseconds, and no dates."""
-    if not pa.types.is_string(column.type):
-        return False
-    return bool(pc.all(pc.match_substring_regex(column, r"^([0-9]*\.?[0-9]+)?$")).as_py())

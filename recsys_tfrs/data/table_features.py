@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,8 @@ _TITLE = re.compile(r"(.*[_ ])?(title|name)", re.IGNORECASE)
 _SEPARATOR = "|"
 _MOST_CATEGORIES = 1_000
 _MULTI_SHARE = 0.1
+_NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
+_ZONE = r"(Z|[+-][0-9][0-9]:?[0-9][0-9])$"
 _AS_WRITTEN = (Kind.CATEGORICAL, Kind.MULTI_CATEGORICAL, Kind.TEXT)
 
 
@@ -155,17 +158,50 @@ def _numbers(label: str, column: pa.ChunkedArray) -> NDArray[np.float32]:
 
 
 def _timestamps(column: pa.ChunkedArray) -> NDArray[np.float64]:
-    if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
-        counts = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
-        known = np.isfinite(counts)
-        seconds = np.full(len(counts), np.nan)
-        seconds[known] = to_seconds(counts[known].astype(np.int64)).values
-        return seconds
-    if pa.types.is_string(column.type):
-        column = pc.if_else(pc.equal(column, ""), pa.scalar(None, column.type), column)
+    of = pa.types
+    if of.is_string(column.type):
+        column = _times_from_text(column)
+    if of.is_integer(column.type) or of.is_floating(column.type) or of.is_decimal(column.type):
+        return _seconds(column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False))
     zone = getattr(column.type, "tz", None)
-    milliseconds = column.cast(pa.timestamp("ms", tz=zone), safe=False).cast(pa.int64())
-    return np.asarray(milliseconds.cast(pa.float64()).to_numpy(zero_copy_only=False) / 1_000.0)
+    microseconds = column.cast(pa.timestamp("us", tz=zone), safe=False).cast(pa.int64())
+    return np.asarray(microseconds.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False) / 1_000_000.0)
+
+
+def _seconds(counts: NDArray[np.float64]) -> NDArray[np.float64]:
+    known = ~np.isnan(counts)
+    too_large = known & (np.abs(counts) >= 2.0**63)
+    if too_large.any():
+        row = int(np.argmax(too_large))
+        raise ValueError(f"{counts[row]} in row {row + 1} is too large for a time")
+    # 0 is the same time in all units.
+    seconds = to_seconds(np.where(known, counts, 0.0).astype(np.int64)).values.astype(np.float64)
+    seconds[~known] = np.nan
+    return seconds
+
+
+def _times_from_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Numbers where most cells are, else dates; null where a cell is empty.
+
+    Raises:
+      ArrowInvalid: a cell is no number among numbers, or no date among dates.
+    """
+    nothing = pa.scalar(None, pa.string())
+    column = pc.if_else(pc.equal(column, ""), nothing, column)
+    for of in (pa.float64(), pa.timestamp("us")):  # several times faster than what follows, and most columns are so
+        with suppress(pa.ArrowInvalid):
+            column.slice(0, 100).cast(of)  # a cast of all cells takes long to fail
+            return column.cast(of)
+    column = pc.utf8_trim_whitespace(column)
+    column = pc.if_else(pc.equal(column, ""), nothing, column)
+    numbers = pc.sum(pc.match_substring_regex(column, _NUMBER)).as_py() or 0
+    if 2 * numbers >= len(column) - column.null_count:
+        return column.cast(pa.float64())
+    # Arrow reads dates of a column with a zone or without one, but not both.
+    zoned = pc.match_substring_regex(column, _ZONE)
+    with_zone = pc.if_else(zoned, column, nothing).cast(pa.timestamp("us", tz="UTC"))
+    without = pc.if_else(zoned, nothing, column).cast(pa.timestamp("us"))
+    return pc.coalesce(with_zone.cast(pa.timestamp("us")), without)
 
 
 def _tuples(column: pa.ChunkedArray) -> NDArray[np.object_]:

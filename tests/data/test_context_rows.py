@@ -153,6 +153,12 @@ def test_seconds_written_as_text_are_times() -> None:
     np.testing.assert_array_equal(values, [1.5e9, np.nan, 1.5e9 + 1])
 
 
+def test_context_times_may_name_a_zone(tmp_path: Path) -> None:
+    rows = "u1,a,2024-01-01T00:00:00Z\nu2,b,2024-01-01T02:00:00+02:00\nu1,b,2024-01-01\n"
+    data = load(tmp_path / "my.csv", "user,item,at\n" + rows, {"at": "timestamp"})
+    assert data.context_features["at"].values.tolist() == [1_704_067_200.0] * 3
+
+
 def test_a_repeated_string_is_one_object() -> None:
     rows = ContextRows("file", {"device": Kind.CATEGORICAL})
     rows.append({"device": pa.chunked_array([["a" * 50] * 1_000])})

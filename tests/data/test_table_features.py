@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from recsys_tfrs.data.assemble import FeatureTable
-from recsys_tfrs.data.table_features import infer_kind, read_feature_table
+from recsys_tfrs.data.table_features import column_values, infer_kind, read_feature_table
 from recsys_tfrs.errors import DataError
 from recsys_tfrs.schema import Kind
 
@@ -116,6 +116,59 @@ def test_strings_of_any_type_are_strings(tmp_path: Path, of: pa.DataType) -> Non
     assert read_back.columns["title"][1].tolist() == ["Lamp", "Desk"]
     assert read_back.columns["tags"][1].tolist() == [("a", "b"), ()]
     np.testing.assert_array_equal(read_back.columns["n"][1], np.array([1.5, np.nan], np.float32))
+
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        (["1970-01-02", None, "1970-01-02T00:00:00.25"], [86_400, NAN, 86_400.25]),
+        (["1970-01-02T00:00:00Z", "", "1970-01-02 02:00:00+02:00"], [86_400, NAN, 86_400]),
+        (["1970-01-02T00:00:00Z", "1970-01-02", " "], [86_400, 86_400, NAN]),  # without a zone: UTC
+        (["1969-12-31", "9999-12-31"], [-86_400, 253_402_214_400]),
+        (["1970-01-02 00:00:00.000001"], [86_400.000001]),
+        (["-86400", "1.7e9", "", "1500000000", " +7 "], [-86_400, 1.7e9, NAN, 1.5e9, 7]),
+        (["1500000000000", None, "1.5e12"], [1.5e9, NAN, 1.5e9]),
+        (["1700000000000000123"], [1.7e9]),
+        (["", None], [NAN, NAN]),
+    ],
+)
+@pytest.mark.parametrize("of", [pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string())])
+def test_times_written_as_text(cells: list[str | None], expected: list[float], of: pa.DataType) -> None:
+    column = pa.chunked_array([pa.array(cells).cast(of)])
+    np.testing.assert_array_equal(column_values("t", column, Kind.TIMESTAMP), expected)
+
+
+@pytest.mark.parametrize(
+    ("column", "expected"),
+    [
+        (pa.array([1_700_000_000_000_000_123, None]), [1.7e9, NAN]),
+        (pa.array([-5, 1_500_000_000]), [-5, 1.5e9]),
+        (pa.array([1_500_000_000], pa.uint64()), [1.5e9]),
+    ],
+)
+def test_times_that_are_numbers(column: pa.Array, expected: list[float]) -> None:
+    np.testing.assert_array_equal(column_values("t", pa.chunked_array([column]), Kind.TIMESTAMP), expected)
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        (pa.array(["1500000000", "today", "1500000001"]), "t cannot be read as timestamp: .*'today'"),
+        (pa.array(["2024-01-01", "today", "2024-01-01T00:00:00Z"]), "t cannot be read as timestamp: .*'today'"),
+        (pa.array(["2024-01-01", "1500000000", "2024-01-01"]), "t cannot be read as timestamp: .*'1500000000'"),
+        (pa.array([1, 1 << 63], pa.uint64()), r"t cannot be read as timestamp: 9\.2.*e\+18 in row 2 is too large"),
+        (pa.array([1.0, float("inf")]), "t cannot be read as timestamp: inf in row 2 is too large"),
+        (pa.array(["1.0", "-inf"]), "t cannot be read as timestamp: -inf in row 2 is too large"),
+        (pa.array([1_500_000_000, None, 1_500_000_000_000]), "milliseconds in row 3, seconds elsewhere"),
+        (pa.array([1, 2], pa.time32("s")), "t cannot be read as timestamp"),
+    ],
+)
+def test_times_that_cannot_be_read(column: pa.Array, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        column_values("t", pa.chunked_array([column]), Kind.TIMESTAMP)
 
 
 def test_what_is_no_number_is_an_empty_id_and_a_missing_category(tmp_path: Path) -> None:

@@ -106,7 +106,7 @@ def _number_side(side: str, seen: NDArray[np.object_], table: FeatureTable | Non
     if len(table.ids) and len(seen) and int(position.min()) > len(seen):
         raise DataError(
             f"No id of the {side} table occurs in the interactions: those hold ids such as {seen[0]!r}, the table such "
-            f"as {table.ids[0]!r}. Name the table's id column, or make the ids agree."
+            f"as {table.ids[0]!r}. Call the table's column of those ids {side}_id, or make the ids agree."
         )
     features = {}
     for name, (kind, values) in table.columns.items():

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from recsys_tfrs.data.ids import encode_ids
 from recsys_tfrs.data.table_features import column_values
+from recsys_tfrs.data.table_files import plain_values
 from recsys_tfrs.schema import Kind
 
 _NUMBERS = (Kind.NUMERIC, Kind.TIMESTAMP)
@@ -51,18 +52,10 @@ class ContextRows:
 
     def _values(self, name: str, column: pa.ChunkedArray, kind: Kind) -> NDArray[np.generic]:
         label = f"{self._label}, column {name!r}"
-        if kind is Kind.TIMESTAMP and _holds_numbers(column):
-            column = pc.if_else(pc.equal(column, ""), pa.scalar(None, pa.string()), column).cast(pa.float64())
+        column = plain_values(column)
         if kind in _NUMBERS or not pa.types.is_string(column.type):
             return column_values(label, column, kind)
         # A string that comes a million times is one Python object.
         codes = encode_ids(pc.fill_null(column, "").combine_chunks())
         distinct = column_values(label, pa.chunked_array([codes.dictionary]), kind)
         return np.asarray(distinct[codes.indices.to_numpy()])
-
-
-def _holds_numbers(column: pa.ChunkedArray) -> bool:
-    """Whether text is that of numbers: seconds or milliseconds, and no dates."""
-    if not pa.types.is_string(column.type):
-        return False
-    return bool(pc.all(pc.match_substring_regex(column, r"^([0-9]*\.?[0-9]+)?$")).as_py())

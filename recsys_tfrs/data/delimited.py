@@ -14,6 +14,7 @@ from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 from numpy.typing import NDArray
 
@@ -21,6 +22,7 @@ from recsys_tfrs.data.archives import DataFolder
 from recsys_tfrs.data.assemble import RawInteractions
 from recsys_tfrs.data.context_rows import ContextRows
 from recsys_tfrs.data.ids import IdColumn, encode_ids
+from recsys_tfrs.data.quotes import refuse_open_quote
 from recsys_tfrs.data.timestamps import TimeFormat, detect_format, parse_number, parse_time, raw_times
 from recsys_tfrs.errors import DataError
 from recsys_tfrs.schema import Kind
@@ -29,6 +31,8 @@ _BLOCK_BYTES = 32 << 20
 _QUOTE = b'"'
 _LONGEST_FIELD = 1 << 20
 _LARGEST_FLOAT = float(np.finfo(np.float32).max)
+#: What Arrow takes for a missing number.
+_MISSING = frozenset(pyarrow.csv.ConvertOptions().null_values)
 
 
 @dataclass(frozen=True)
@@ -194,6 +198,8 @@ class _Reader:
             if first and self.layout.timestamp is not None:
                 self.time_format = detect_format(self._sample_times(block))
             first = False
+            if self.layout.quoted:
+                refuse_open_quote(block, self.layout.delimiter, self.label, line)
             try:
                 self._append(self._parse(block))
             except ValueError:  # Arrow's ArrowInvalid is one
@@ -273,6 +279,12 @@ class _Reader:
             weights = table.column(layout.weight).to_numpy()
             if not (np.isfinite(weights) & (weights >= 0)).all():
                 raise ValueError("a weight is missing, negative or not finite")
+        for name, kind in layout.context.items():
+            column = table.column(name)
+            if (
+                kind is Kind.NUMERIC and not pc.all(pc.is_finite(column)).as_py()
+            ):  # null, which is missing, is passed over
+                raise ValueError(f"a {name} is not finite")
         users, items = IdColumn(), IdColumn()
         users.append(encode_ids(table.column(layout.user).combine_chunks()))
         items.append(encode_ids(table.column(layout.item).combine_chunks()))
@@ -346,9 +358,7 @@ class _Reader:
             value = fields[index[name]]
             if not value:
                 raise ValueError(f"the {role} id is empty")
-            if not value.isprintable() and any("\udc80" <= character <= "\udcff" for character in value):
-                raise ValueError(f"the {role} id is not UTF-8: save the file as UTF-8")
-            values.append(value)
+            values.append(_utf8(f"{role} id", value))
         if layout.rating is not None:
             values.append(_parse_float("rating", fields[index[layout.rating]]))
         if layout.timestamp is not None:
@@ -360,9 +370,17 @@ class _Reader:
             values.append(weight)
         for name, kind in layout.context.items():
             text = fields[index[name]]
-            missing = None if kind is Kind.NUMERIC else ""
-            values.append(_parse_float(name, text) if text and kind is Kind.NUMERIC else text or missing)
+            if kind is Kind.NUMERIC:
+                values.append(None if text in _MISSING else _parse_float(name, text))
+            else:
+                values.append(_utf8(name, text))
         return tuple(values)
+
+
+def _utf8(name: str, text: str) -> str:
+    if not text.isprintable() and any("\udc80" <= character <= "\udcff" for character in text):
+        raise ValueError(f"the {name} is not UTF-8: save the file as UTF-8")
+    return text
 
 
 def _parse_float(name: str, text: str) -> float:

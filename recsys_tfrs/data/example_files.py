@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from recsys_tfrs.data.delimited import whole_lines
+from recsys_tfrs.data.quotes import refuse_open_quote
 from recsys_tfrs.data.table_files import open_text, parquet_file, parquet_parts, read_header
 from recsys_tfrs.data.timestamps import parse_number
 from recsys_tfrs.errors import DataError
@@ -87,7 +88,7 @@ class TextFile:
         self.names = [CRITEO_LABEL, *CRITEO_KINDS]
         if not criteo:
             with open_text(path) as stream:
-                self.names, self._delimiter = read_header(path, stream)
+                self.names, self._delimiter = read_header(path, stream, "a label and a field")
 
     def sample(self) -> pa.Table:
         """The first rows as strings."""
@@ -112,6 +113,8 @@ class TextFile:
 
     def _block(self, data: bytes, line: int, types: Mapping[str, pa.DataType]) -> Block:
         quoted = bool(self._header_lines) and b'"' in data
+        if quoted:
+            refuse_open_quote(data, self._delimiter, str(self.path), line)
         try:
             table = pa.csv.read_csv(
                 pa.BufferReader(data),
@@ -229,7 +232,8 @@ class ParquetFile:
                 column = column.cast(column.type.value_type)
             if wanted is not None and pa.types.is_floating(wanted) and column.type != wanted:
                 try:
-                    column = column.cast(wanted)
+                    # Whole numbers may be rounded where a number is asked for; what is no number is an error.
+                    column = column.cast(wanted, safe=not pa.types.is_integer(column.type))
                 except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
                     raise DataError(
                         f"{part}: the numeric column {name!r} ({column.type}) holds something else: "

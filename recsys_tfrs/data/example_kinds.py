@@ -5,7 +5,8 @@ A column without a declared kind gets one from its first rows, and every inferen
 * numbers are NUMERIC if there are more than 100 different ones, or if any has a fraction; others are CATEGORICAL, as
   are numbers with leading zeros and those of a column named like an id (``id``, ``user_id``, ``movieId``, ``sku``);
 * text is MULTI_CATEGORICAL where at least a tenth of its cells hold a ``|``, and CATEGORICAL otherwise;
-* in Parquet files, lists are MULTI_CATEGORICAL, dates and timestamps are TIMESTAMP, true/false is CATEGORICAL.
+* in Parquet files, lists are MULTI_CATEGORICAL, dates and timestamps are TIMESTAMP, true/false is CATEGORICAL, and so
+  are whole numbers beyond 2^53, such as hashes, which a float would round.
 
 A column with the role of label, weight or timestamp is no field unless its kind is declared too; the group is a field.
 """
@@ -121,7 +122,10 @@ def infer_kind(name: str, column: pa.ChunkedArray) -> Kind:
     if of.is_timestamp(column.type) or of.is_date(column.type):
         return Kind.TIMESTAMP
     if of.is_integer(column.type) or of.is_floating(column.type) or of.is_decimal(column.type):
-        return _kind_of_numbers(name, column.cast(pa.float64()))
+        try:
+            return _kind_of_numbers(name, column.cast(pa.float64()))
+        except pa.ArrowInvalid:  # as a float it would become another number
+            return Kind.CATEGORICAL
     if not (of.is_string(column.type) or of.is_large_string(column.type)):
         return Kind.CATEGORICAL
     filled = column.filter(pc.greater(pc.binary_length(column), 0))

@@ -138,6 +138,11 @@ def _weights(block: Block, name: str) -> NDArray[np.float32]:
 def _labels(block: Block, name: str, columns: ExampleColumns) -> NDArray[np.float32]:
     """Labels by their different texts, of which there are few."""
     column = block.table.column(name)
+    if pa.types.is_nested(column.type):
+        raise DataError(
+            f"{block.place(0)}, column {name!r}: a label is no {column.type}: expected one number a row, and a column "
+            "of its own for each label."
+        )
     encoded = pc.fill_null(column.cast(pa.string()), "").combine_chunks().dictionary_encode()
     codes = encoded.indices.to_numpy()
     values = np.empty(len(encoded.dictionary), dtype=np.float32)

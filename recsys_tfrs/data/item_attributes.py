@@ -12,7 +12,7 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 
 from recsys_tfrs.data.table_features import strings
-from recsys_tfrs.data.table_files import ID_NAMES, choose_column, read_whole
+from recsys_tfrs.data.table_files import choose_column, read_whole
 from recsys_tfrs.errors import DataError
 
 _SEPARATOR = "|"
@@ -64,8 +64,8 @@ def read_attribute_table(
     Raises:
       DataError: no such file or column, an empty id, or several values of the attribute for one item.
     """
-    as_text = {name for name in (attribute, id_column) if name} | set(ID_NAMES["item"])
-    table, notes = read_whole(path, as_text, skip_bad_rows)
+    as_text = {name for name in (attribute, id_column) if name}
+    table, notes = read_whole(path, "item", as_text, skip_bad_rows)
     ids_name, guessed = choose_column(path, table.column_names, "item", id_column)
     if guessed:
         notes.append(f"Column {ids_name!r} of {path.name} was taken as the item id.")

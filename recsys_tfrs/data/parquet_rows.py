@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from recsys_tfrs.data.assemble import RawInteractions
 from recsys_tfrs.data.context_rows import ContextRows
 from recsys_tfrs.data.ids import IdColumn
-from recsys_tfrs.data.table_files import choose_column, parquet_file
-from recsys_tfrs.data.timestamps import detect_format, raw_times
+from recsys_tfrs.data.table_files import choose_column, parquet_file, plain_values, whole_without_fraction
+from recsys_tfrs.data.timestamps import detect_format, parse_number, parse_time, raw_times
 from recsys_tfrs.errors import DataError
 from recsys_tfrs.schema import Kind
 
@@ -97,7 +97,7 @@ def _converted(part: Path, batch: pa.RecordBatch, chosen: Mapping[str, str | Non
         column = batch.column(name)
         try:
             columns[role] = convert[role](column)
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        except (ValueError, pa.ArrowNotImplementedError) as error:  # ArrowInvalid is a ValueError
             raise DataError(
                 f"{part}: column {name!r} ({column.type}) cannot be read as the {role}: {str(error).splitlines()[0]}. "
                 f"Choose another column with --columns {role}=NAME."
@@ -108,10 +108,9 @@ def _converted(part: Path, batch: pa.RecordBatch, chosen: Mapping[str, str | Non
 def _ids(column: pa.Array) -> pa.DictionaryArray:
     """Codes over strings; whole floats, which pandas makes of integers with gaps, lose their ``.0``."""
     encoded = _used(column) if pa.types.is_dictionary(column.type) else column.dictionary_encode()
-    values = encoded.dictionary
-    if pa.types.is_floating(values.type) and bool(pc.all(pc.equal(values, pc.floor(values))).as_py()):
-        values = values.cast(pa.int64())
-    return pa.DictionaryArray.from_arrays(encoded.indices.cast(pa.int32()), values.cast(pa.string()))
+    return pa.DictionaryArray.from_arrays(
+        encoded.indices.cast(pa.int32()), whole_without_fraction(encoded.dictionary).cast(pa.string())
+    )
 
 
 def _used(column: pa.DictionaryArray) -> pa.DictionaryArray:
@@ -124,13 +123,49 @@ def _used(column: pa.DictionaryArray) -> pa.DictionaryArray:
 
 
 def _floats(column: pa.Array) -> pa.Array:
-    return column.cast(pa.float32())
+    column = plain_values(column)
+    return (
+        _from_text(column, pa.float32(), parse_number) if pa.types.is_string(column.type) else column.cast(pa.float32())
+    )
 
 
 def _times(column: pa.Array) -> pa.Array:
-    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-        return column.cast(detect_format([text or "" for text in column.slice(0, 100).to_pylist()]).arrow_type)
-    return column.cast(pa.timestamp("s")) if pa.types.is_date(column.type) else column
+    column = plain_values(column)
+    of = pa.types
+    if of.is_string(column.type):
+        form = detect_format([text or "" for text in column.slice(0, 100).to_pylist()])
+        return _from_text(column, form.arrow_type, lambda text: parse_time(text, form))
+    if of.is_date(column.type):
+        return column.cast(pa.timestamp("s"))
+    if of.is_uint64(column.type):  # a number that int64 does not hold is no time
+        fits = pc.less_equal(column, pa.scalar(np.iinfo(np.int64).max, pa.uint64()))
+        return pc.if_else(fits, column, pa.scalar(None, pa.uint64())).cast(pa.int64())
+    if of.is_decimal(column.type) or of.is_null(column.type):
+        return column.cast(pa.float64())
+    if not (of.is_timestamp(column.type) or of.is_integer(column.type) or of.is_floating(column.type)):
+        raise ValueError("its values are neither numbers nor dates")
+    return column
+
+
+def _from_text(column: pa.StringArray, of: pa.DataType, parse: Callable[[str], float]) -> pa.Array:
+    """Text as numbers or times, null where it is empty or cannot be read; where some cannot, times are in seconds.
+
+    Only a batch with such a cell is parsed value by value, as a block of a text file is.
+    """
+    filled = pc.if_else(pc.equal(column, ""), pa.scalar(None, pa.string()), column)
+    try:
+        return filled.cast(of)
+    except pa.ArrowInvalid:
+        distinct = filled.dictionary_encode()
+        values = [_parsed(text, parse) for text in distinct.dictionary.to_pylist()]
+        return pa.array(values, pa.int64() if pa.types.is_timestamp(of) else of).take(distinct.indices)
+
+
+def _parsed(text: str, parse: Callable[[str], float]) -> float | None:
+    try:
+        return parse(text)
+    except ValueError:
+        return None
 
 
 def _good_rows(columns: Mapping[str, pa.Array]) -> pa.BooleanArray:
@@ -147,7 +182,7 @@ def _good_rows(columns: Mapping[str, pa.Array]) -> pa.BooleanArray:
             numbers = column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column
             fine = pc.greater_equal(numbers, 0)  # False for NaN
             if pa.types.is_floating(numbers.type):
-                fine = pc.and_(fine, pc.is_finite(numbers))
+                fine = pc.and_(fine, pc.less(numbers, 2.0**63))
         checks.append(pc.fill_null(fine, False))
     good = checks[0]
     for check in checks[1:]:

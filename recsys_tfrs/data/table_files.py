@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import IO, cast
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
 from recsys_tfrs.data.archives import DAMAGE
+from recsys_tfrs.data.quotes import refuse_open_quote
 from recsys_tfrs.errors import DataError, UsageError
 
 #: Usual names of the columns, the likeliest first; compared without case, spaces and underscores.
@@ -50,6 +52,11 @@ ID_NAMES: dict[str, tuple[str, ...]] = {
     ),
 }
 ID_NAMES["user"] += ("id",)
+
+#: How a gzip file begins.
+_GZIP = b"\x1f\x8b"
+#: What a table of items or users needs at least, for messages.
+FEATURE_TABLE = "a column of ids and a feature"
 
 _DELIMITERS = {",": "a comma", "\t": "a tab", ";": "a semicolon", "|": "a bar"}
 _TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".tab")
@@ -95,17 +102,28 @@ def open_text(path: Path) -> Iterator[IO[bytes]]:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
 
 
-def read_header(path: Path, stream: IO[bytes]) -> tuple[list[str], str]:
+def read_header(path: Path, stream: IO[bytes], needed: str = "a user and an item column") -> tuple[list[str], str]:
     """Column names and delimiter, from the first line; leaves the stream behind it.
 
     The delimiter of a ``.tsv`` or ``.tab`` file is the tab; of others, the one that stands most often in the header.
+
+    Args:
+      path: the file, for messages and its suffix.
+      stream: at its beginning.
+      needed: what at least two columns are wanted for, in words.
 
     Raises:
       DataError: the file is empty, has no header, or is separated by something else.
     """
     line = stream.readline(1 << 20)
     if not line.strip():
+        if stream.read(1 << 16).strip():
+            raise DataError(
+                f"{path}: the first line is blank: expected the names of the columns: remove what stands above them."
+            )
         raise DataError(f"{path} is empty: expected a first line with the names of the columns.")
+    if line.startswith(_GZIP):
+        raise DataError(f"{path} is a gzip file: let its name end in .gz ({path.name}.gz).")
     try:
         header = line.decode("utf-8-sig").strip("\r\n")
     except UnicodeDecodeError:
@@ -123,8 +141,8 @@ def read_header(path: Path, stream: IO[bytes]) -> tuple[list[str], str]:
             remedy = f"separate its columns by {', '.join(_DELIMITERS.values())}"
         read_as = "a tab, after its name" if tabbed else ", ".join(_DELIMITERS.values())
         raise DataError(
-            f"{path} has one column {header[:80]!r} when separated by {read_as}; expected a header with at least a "
-            f"user and an item column; {remedy}."
+            f"{path} has one column {header[:80]!r} when separated by {read_as}; expected a header with at least "
+            f"{needed}; {remedy}."
         )
     names = [name.strip().strip('"') for name in header.split(delimiter)]
     if len(set(names)) != len(names) or "" in names:
@@ -154,8 +172,17 @@ def guess_column(names: Sequence[str], role: str) -> str | None:
     return next((by_plain[_plain(usual)] for usual in ID_NAMES[role] if _plain(usual) in by_plain), None)
 
 
-def choose_column(path: Path, names: Sequence[str], role: str, declared: str | None) -> tuple[str, bool]:
+def choose_column(
+    path: Path, names: Sequence[str], role: str, declared: str | None, remedy: str | None = None
+) -> tuple[str, bool]:
     """The column of a role, and whether it was guessed.
+
+    Args:
+      path: the file, for messages.
+      names: its columns.
+      role: what the column is wanted for.
+      declared: the column as it was named; None guesses.
+      remedy: what to do where no guess is good; None: name the column with `--columns`.
 
     Raises:
       DataError: the declared column is not there, or none is declared and none has a usual name.
@@ -167,18 +194,19 @@ def choose_column(path: Path, names: Sequence[str], role: str, declared: str | N
     guess = guess_column(names, role)
     if guess is None:
         raise DataError(
-            f"{path} has no column that is clearly the {role}; it has {', '.join(names)}: say which with "
-            f"--columns {role}=NAME."
+            f"{path} has no column that is clearly the {role}; it has {', '.join(names)}: "
+            f"{remedy or f'say which with --columns {role}=NAME'}."
         )
     return guess, True
 
 
-def read_whole(path: Path, as_text: set[str], skip_bad_rows: bool) -> tuple[pa.Table, list[str]]:
+def read_whole(path: Path, side: str, as_text: set[str], skip_bad_rows: bool) -> tuple[pa.Table, list[str]]:
     """A whole table of features, and notes.
 
     Args:
       path: CSV, TSV or Parquet.
-      as_text: columns to keep as they are written (``007`` stays ``007``).
+      side: ``user`` or ``item``, whose ids keep their spelling: any column with a usual name of theirs is text.
+      as_text: further columns to keep as they are written (``007`` stays ``007``).
       skip_bad_rows: leave out lines with too many or too few fields, and say how many.
 
     Raises:
@@ -200,24 +228,61 @@ def read_whole(path: Path, as_text: set[str], skip_bad_rows: bool) -> tuple[pa.T
         return "skip" if skip_bad_rows else "error"
 
     with open_text(path) as stream:
-        names, delimiter = read_header(path, stream)
+        names, delimiter = read_header(path, stream, FEATURE_TABLE)
         data = stream.read()
     if not data.strip():
         raise DataError(f"{path} has a header and no rows.")
+    refuse_open_quote(data, delimiter, str(path), 2)
+    usual = set(map(_plain, ID_NAMES[side]))
+    text = {name: pa.string() for name in names if name in as_text or _plain(name) in usual}
     try:
         table = pa.csv.read_csv(
             pa.BufferReader(data),
             # Row numbers are known to a single thread only.
             pa.csv.ReadOptions(column_names=names, use_threads=False, block_size=16 << 20),
             pa.csv.ParseOptions(delimiter=delimiter, newlines_in_values=b'"' in data, invalid_row_handler=on_bad_row),
-            pa.csv.ConvertOptions(column_types={name: pa.string() for name in names if name in as_text}),
+            pa.csv.ConvertOptions(column_types=text),
         )
     except pa.ArrowInvalid as error:
+        _refuse_other_encoding(path, data)
         where = f", line {skipped[-1] + 1}" if skipped and skipped[-1] is not None else ""
         raise DataError(f"{path}{where}: {error}. Correct it, or leave such lines out with --skip-bad-rows.") from None
+    if any(map(pa.types.is_binary, table.schema.types)):  # what Arrow makes of text in another encoding
+        _refuse_other_encoding(path, data)
     if not skipped:
         return table, []
     return table, [f"Lines of {path} that could not be read and were skipped: {len(skipped):,}."]
+
+
+def _refuse_other_encoding(path: Path, data: bytes) -> None:
+    """See that what follows a header is UTF-8."""
+    try:
+        data.decode()
+    except UnicodeDecodeError as error:
+        line = 2 + data.count(b"\n", 0, error.start)
+        raise DataError(f"{path}, line {line}: not UTF-8 text: save the file as UTF-8.") from None
+
+
+def plain_values(column: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """A dictionary (pandas' category) as the values it stands for, and any kind of string as the usual one.
+
+    Columns of other types stay as they are.
+    """
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    other_string = pa.types.is_large_string(column.type) or pa.types.is_string_view(column.type)
+    return column.cast(pa.string()) if other_string else column
+
+
+def whole_without_fraction(column: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """Floats that are all whole, which pandas makes of integers with gaps, as integers; NaN, such a gap, is null.
+
+    Columns of other types stay as they are.
+    """
+    if not pa.types.is_floating(column.type):
+        return column
+    column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
+    return column.cast(pa.int64()) if pc.all(pc.equal(column, pc.floor(column))).as_py() else column
 
 
 @contextmanager

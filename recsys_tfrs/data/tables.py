@@ -17,6 +17,7 @@ from recsys_tfrs.data.parquet_rows import read_parquet_rows
 from recsys_tfrs.data.table_features import read_feature_table
 from recsys_tfrs.data.table_files import (
     ACCEPTED,
+    FEATURE_TABLE,
     choose_column,
     guess_column,
     is_text,
@@ -176,7 +177,7 @@ def header(table: Path) -> list[str]:
         with parquet_file(parts[0]) as file:
             return list(file.schema_arrow.names)
     with open_text(table) as stream:
-        return list(read_header(table, stream)[0])
+        return list(read_header(table, stream, FEATURE_TABLE)[0])
 
 
 def _choose(

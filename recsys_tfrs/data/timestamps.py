@@ -86,7 +86,7 @@ def parse_time(text: str, form: TimeFormat) -> int:
     """One time, as the column's raw count (see `to_seconds`); dates as seconds.
 
     Raises:
-      ValueError: it is not written in the column's format, or lies before 1970.
+      ValueError: it is not written in the column's format, lies before 1970, or is too large.
     """
     if form.is_date:
         try:
@@ -101,6 +101,8 @@ def parse_time(text: str, form: TimeFormat) -> int:
             raise ValueError(f"the timestamp {error}") from None
     if raw < 0:
         raise ValueError(f"the timestamp {text!r} lies before 1970")
+    if raw >= 1 << 63:
+        raise ValueError(f"the timestamp {text!r} is too large")
     return int(raw)
 
 
@@ -108,7 +110,7 @@ def raw_times(column: pa.Array) -> NDArray[np.int64]:
     """An Arrow column of numbers, dates or timestamps as raw counts (see `to_seconds`).
 
     Raises:
-      ValueError: a value is missing or before 1970.
+      ValueError: a value is missing, before 1970 or too large.
     """
     if column.null_count:
         raise ValueError("a timestamp is missing")
@@ -120,8 +122,8 @@ def raw_times(column: pa.Array) -> NDArray[np.int64]:
         raw = np.floor_divide(column.cast(pa.int64()).to_numpy(zero_copy_only=False), per_second)
     else:
         values = column.to_numpy(zero_copy_only=False)
-        if values.dtype.kind == "f" and not np.isfinite(values).all():
-            raise ValueError("a timestamp is not finite")
+        if values.dtype.kind == "f" and not (np.abs(values) < 2.0**63).all():
+            raise ValueError("a timestamp is not finite or too large")
         raw = np.floor(values).astype(np.int64) if values.dtype.kind == "f" else values.astype(np.int64, copy=False)
     if len(raw) and int(raw.min()) < 0:
         raise ValueError("a date lies before 1970" if is_date else "a timestamp is negative")

@@ -106,6 +106,37 @@ class TestFromFiles:
         assert data.weights is None
 
 
+@pytest.mark.parametrize("cell", ["", "NA", "n/a", "null", "NaN"])
+@pytest.mark.parametrize("bad", ["", "u2,c,50,1,phone,5,x\n"])
+def test_a_missing_number_is_missing_whatever_the_lines_around_it(tmp_path: Path, cell: str, bad: str) -> None:
+    text = HEADER + ROWS + bad + f"u2,c,60,1,phone,{cell},x,\n"
+    data = load(tmp_path / "my.csv", text, COLUMNS, Policy(skip_bad_rows=True, duplicates="keep-all"))
+    np.testing.assert_array_equal(
+        data.context_features["price"].values, np.array([2.5, np.nan, 7, 1, np.nan], np.float32)
+    )
+
+
+@pytest.mark.parametrize(
+    ("cell", "problem"), [("inf", "is not a finite number"), ("-Infinity", "finite"), ("1e39", "is too large")]
+)
+@pytest.mark.parametrize("bad", ["", "u2,c,70,1,phone,5,x\n"])
+def test_a_number_that_is_not_finite_is_a_bad_row(tmp_path: Path, cell: str, problem: str, bad: str) -> None:
+    text = HEADER + ROWS + f"u2,c,60,1,phone,{cell},x,\n" + bad
+    with pytest.raises(DataError, match=rf"my\.csv, line 6: the price '{cell}' .*{problem}"):
+        load(tmp_path / "my.csv", text, COLUMNS)
+    data = load(tmp_path / "my.csv", text, COLUMNS, Policy(skip_bad_rows=True, duplicates="keep-all"))
+    assert len(data) == 4
+
+
+def test_context_that_is_not_utf8_is_a_bad_row(tmp_path: Path) -> None:
+    path = tmp_path / "my.csv"
+    path.write_bytes((HEADER + "u2,a,50,1,caf\xe9,,,\n" + ROWS).encode("latin-1"))
+    with pytest.raises(DataError, match=r"my\.csv, line 2: the device is not UTF-8: save the file as UTF-8"):
+        load_table(path, COLUMNS, Policy())
+    data = load_table(path, COLUMNS, Policy(skip_bad_rows=True, duplicates="keep-all"))
+    assert data.context_features["device"].values.tolist() == ["phone", "tablet", "", "phone"]
+
+
 def test_weights_follow_their_rows_into_the_histories(tmp_path: Path) -> None:
     data = load(tmp_path / "my.csv", HEADER + ROWS, COLUMNS)
     histories = build_histories(data, np.array([0, 1, 2]))
@@ -120,6 +151,12 @@ def test_seconds_written_as_text_are_times() -> None:
     kind, values = rows.finish()["at"]
     assert kind is Kind.TIMESTAMP
     np.testing.assert_array_equal(values, [1.5e9, np.nan, 1.5e9 + 1])
+
+
+def test_context_times_may_name_a_zone(tmp_path: Path) -> None:
+    rows = "u1,a,2024-01-01T00:00:00Z\nu2,b,2024-01-01T02:00:00+02:00\nu1,b,2024-01-01\n"
+    data = load(tmp_path / "my.csv", "user,item,at\n" + rows, {"at": "timestamp"})
+    assert data.context_features["at"].values.tolist() == [1_704_067_200.0] * 3
 
 
 def test_a_repeated_string_is_one_object() -> None:

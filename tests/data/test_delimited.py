@@ -55,6 +55,8 @@ def test_two_colons_separate_as_one_delimiter() -> None:
         ("a,b,,5", "the rating '' is not a number"),
         ("a,b,1,-5", "the timestamp '-5' lies before 1970"),
         ("a,b,1,", "the timestamp '' is not a number"),
+        ("a,b,1,1e30", "the timestamp '1e30' is too large"),
+        ("a,b,1,99999999999999999999", "the timestamp '99999999999999999999' is too large"),
         (",b,1,5", "the user id is empty"),
         ("a,,1,5", "the item id is empty"),
         ("a,b,1", "expected 4 fields separated by ',', found 3"),

@@ -152,6 +152,27 @@ def test_parquet_brings_its_own_types(tmp_path: Path) -> None:
     refused(DataError, "'brand' .* holds something else", **request, columns={"brand": "numeric"})
 
 
+@pytest.mark.parametrize("of", [pa.int64(), pa.uint64()])
+def test_whole_numbers_that_a_float_would_round_are_categories(tmp_path: Path, of: pa.DataType) -> None:
+    codes = [(1 << 62) + i for i in range(300)]
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"label": [i % 2 for i in range(300)], "hash": pa.array(codes, of)}), path)
+    parts = load_examples(ExampleRequest(str(path)))
+    seen = [
+        value for part in (parts.train, parts.validation, parts.test) for value in rows(part).columns["hash"].values
+    ]
+    assert sorted(seen) == sorted(map(str, codes))
+    declared = rows(load_examples(ExampleRequest(str(path), columns={"hash": "numeric"})).train).columns["hash"]
+    assert declared.kind is Kind.NUMERIC
+    assert declared.values[0] == np.float32(1 << 62)
+
+
+def test_a_label_is_no_list(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"label": [[1], [0]] * 30, "x": list(range(60))}), path)
+    refused(DataError, r"a\.parquet, row 1, column 'label': .*list<.*expected one number a row", dataset=str(path))
+
+
 def criteo(num_rows: int) -> str:
     counts = ["" if i % 5 == 0 else str(i) for i in range(13)]
     return "".join("\t".join([str(i % 2), *counts, *[f"{i:08x}"] * 25, ""]) + "\n" for i in range(num_rows))
@@ -281,6 +302,11 @@ def test_labels_that_never_change_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["", "\n", f"{HEADER}\n", f"{HEADER}\n\n"])
 def test_files_without_rows_are_refused(tmp_path: Path, text: str) -> None:
     refused(DataError, "is empty|has no rows", dataset=str(write(tmp_path / "a.csv", text)))
+
+
+def test_a_single_column_is_no_table_of_examples(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "label\n1\n0\n")
+    refused(DataError, "expected a header with at least a label and a field", dataset=str(path))
 
 
 def test_what_is_no_table_is_refused(tmp_path: Path) -> None:

@@ -33,6 +33,11 @@ def test_ids_stay_as_written_and_an_empty_cell_is_not_known(path: Path) -> None:
     assert list(known.values_of(objects("9", "7", "007"))) == ["Rock", "", "Jazz"]
 
 
+def test_ids_stay_as_written_whatever_the_spelling_of_their_column(path: Path) -> None:
+    path.write_text("Item ID,genre\n007,Jazz\n7,Rock\n")
+    assert list(read_attribute_table(path, "genre").item_ids) == ["007", "7"]
+
+
 def test_the_only_other_column_is_the_attribute(path: Path) -> None:
     with pytest.raises(DataError, match=r"2 columns beside the ids \(title, genre\): say with --set data\.attribute"):
         read_attribute_table(path, None)

@@ -84,6 +84,16 @@ def test_iso_dates(tmp_path: Path) -> None:
     ("name", "text", "columns", "error", "message"),
     [
         ("a.csv", "", {}, DataError, "is empty: expected a first line with the names"),
+        ("a.csv", "\n\n", {}, DataError, "is empty"),
+        (
+            "a.csv",
+            "\n" + GOOD,
+            {},
+            DataError,
+            "first line is blank: expected the names of the columns.*remove what stands",
+        ),
+        ("a.csv", " \r\n" + GOOD, {}, DataError, "first line is blank"),
+        ("a.csv", "user\n", {}, DataError, "expected a header with at least a user and an item column"),
         ("a.csv", "user,item\n", {}, DataError, "holds no interactions"),
         ("a.csv", "1,2,3\n4,5,6\n", {}, DataError, "looks like data"),
         ("a.csv", "a,b\n1,2\n", {}, DataError, "no column that is clearly the user; it has a, b.*--columns user=NAME"),
@@ -118,6 +128,11 @@ def test_binary_files_are_no_tables(tmp_path: Path) -> None:
         load(tmp_path / "my.csv", b"PAR1\xff\xfe\x00")
 
 
+def test_a_gzip_file_by_another_name_is_told(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"my\.csv is a gzip file: let its name end in \.gz \(my\.csv\.gz\)"):
+        load(tmp_path / "my.csv", gzip.compress(GOOD.encode(), mtime=0))
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"none\.csv does not exist"):
         load_table(tmp_path / "none.csv", {}, Policy())
@@ -147,6 +162,24 @@ def test_the_interactions_id_name_holds_for_the_tables_that_have_it(tmp_path: Pa
     items.write_text("item_id,p\na,1\nb,2\n")
     data = load(tmp_path / "my.csv", text, {"user": "who", "item": "what"}, items=items)
     assert data.item_features["p"].values.tolist()[1:] == [1, 2]
+
+
+def test_a_table_whose_column_of_ids_cannot_be_told_says_what_helps(tmp_path: Path) -> None:
+    items = tmp_path / "items.csv"
+    items.write_text("code,title\na,A\nb,B\n")
+    with pytest.raises(
+        DataError, match=r"items\.csv has no column that is clearly the item.*call its column of ids item_id"
+    ):
+        load(tmp_path / "my.csv", GOOD, items=items)
+    items.write_text("item_id,title\na,A\nb,B\n")
+    assert load(tmp_path / "my.csv", GOOD, items=items).titles.tolist() == ["", "A", "B"]
+    items.write_text("id,code,title\n1,a,A\n2,b,B\n")
+    with pytest.raises(
+        DataError, match=r"No id of the item table occurs.*'1'.*Call the table's column of those ids item_id"
+    ):
+        load(tmp_path / "my.csv", GOOD, items=items)
+    items.write_text("id,item_id,title\n1,a,A\n2,b,B\n")
+    assert load(tmp_path / "my.csv", GOOD, items=items).num_items == 2
 
 
 def test_columns_tell_roles_from_kinds() -> None:

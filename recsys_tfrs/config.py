@@ -52,6 +52,11 @@ def read_toml(path: Path) -> Tree:
         raise ConfigError(f"{path} is not valid TOML: line {line} is not UTF-8, save the file as UTF-8.") from None
 
 
+def parse_toml(text: str) -> Tree:
+    """TOML as a tree, of text that `to_toml` made."""
+    return dict(tomllib.loads(text))
+
+
 def parse_assignment(text: str) -> Tree:
     """``"training.epochs=5"`` -> ``{"training": {"epochs": 5}}``; values are TOML, bare words are strings.
 

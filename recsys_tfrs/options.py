@@ -16,18 +16,19 @@ class InOrder(click.Group):
         return list(self.commands)
 
 
-def columns(_context: click.Context, _parameter: click.Parameter, text: str | None) -> dict[str, str]:
-    """The value of ``--columns`` as a mapping; what is empty says that there is no such column.
+def columns(_context: click.Context, _parameter: click.Parameter, texts: tuple[str, ...]) -> dict[str, str]:
+    """The values of ``--columns`` as one mapping; what is empty says that there is no such column.
 
     Example:
-      >>> columns(None, None, "user=uid, item=sku, rating=")
+      >>> columns(None, None, ("user=uid, item=sku", "rating="))
       {'user': 'uid', 'item': 'sku', 'rating': ''}
     """
-    if not text:
-        return {}
-    pairs = [part.partition("=") for part in text.split(",")]
+    pairs = [part.partition("=") for text in texts if text for part in text.split(",")]
     if not all(key.strip() and equals for key, equals, _ in pairs):
         raise click.BadParameter("expected user=NAME,item=NAME[,rating=NAME][,timestamp=NAME]")
+    keys = [key.strip() for key, _, _ in pairs]
+    if twice := sorted({key for key in keys if keys.count(key) > 1}):
+        raise click.BadParameter(f"{', '.join(twice)} is given twice")
     return {key.strip(): value.strip() for key, _, value in pairs}
 
 
@@ -43,7 +44,9 @@ _DATA_OPTIONS = (
     click.option(
         "--columns",
         callback=columns,
-        help="user=NAME,item=NAME,rating=NAME,timestamp=NAME,weight=NAME; COLUMN=KIND declares a feature or context.",
+        multiple=True,
+        help="user=NAME,item=NAME,rating=NAME,timestamp=NAME,weight=NAME; COLUMN=KIND declares a feature or context; "
+        "repeatable.",
     ),
     click.option("--skip-bad-rows", is_flag=True, help="Leave out and count rows that cannot be read."),
     click.option(

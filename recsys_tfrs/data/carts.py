@@ -36,10 +36,15 @@ def carted_rows(interactions: Interactions, column: str = ADDED_TO_CART) -> NDAr
     added-to-cart, however it is spelt, so that a column of kinds of events (view, addtocart) can be given as it is.
 
     Raises:
-      DataError: the column is of another kind.
+      DataError: the column is of another kind, or another column than the usual one was named and is not there.
     """
     if column not in interactions.context_features:
-        return None
+        if column == ADDED_TO_CART:
+            return None
+        raise DataError(
+            f"There is no context column {column!r} that says what was put into the cart: declare it with --columns "
+            f"{column}=numeric, or leave model.cart_column out."
+        )
     found = interactions.context_features[column]
     if found.kind is Kind.NUMERIC:
         return np.asarray(np.nan_to_num(found.values.astype(np.float32)) != 0)

@@ -55,7 +55,7 @@ def core(interactions: Interactions, k: int) -> Interactions:
     """
     if k < 1:
         raise UsageError(f"data.core is {k}, but must be at least 1: the interactions every user and item keeps.")
-    rows = core_rows(interactions.users, interactions.items, k)
+    rows = _kept_rows(interactions, k)
     users, items = np.unique(interactions.users[rows]), np.unique(interactions.items[rows])
     if len(users) < 2 or len(items) < 2:
         most = min(np.bincount(interactions.users).max(), np.bincount(interactions.items).max())
@@ -86,11 +86,31 @@ def core(interactions: Interactions, k: int) -> Interactions:
         oracle=None if interactions.oracle is None else _among(interactions.oracle, kept_users, kept_items),
         **by_row,
     )
-    return fewer.with_notes(
+    note = (
         f"{k}-core: every user and item has at least {k} interactions. Left are {len(rows):,} of "
         f"{len(interactions):,} interactions, {len(users):,} of {interactions.num_users:,} users and {len(items):,} of "
         f"{interactions.num_items:,} items."
     )
+    if interactions.test_cases is not None and fewer.test_cases is not None:
+        left, before = len(fewer.test_cases), len(interactions.test_cases)
+        note += f" Test cases do not count; {left:,} of {before:,} are left, those whose target is."
+    return fewer.with_notes(note)
+
+
+def _kept_rows(interactions: Interactions, k: int) -> NDArray[np.int64]:
+    """Rows of the core, and of the test cases whose target is in it: these are asked with, and count for nothing."""
+    users, items, cases = interactions.users, interactions.items, interactions.test_cases
+    if cases is None:
+        return core_rows(users, items, k)
+    of_case = np.zeros(interactions.num_users + 1, dtype=bool)
+    of_case[users[cases]] = True
+    others = np.flatnonzero(~of_case[users])
+    rows = others[core_rows(users[others], items[others], k)]
+    is_left = np.zeros(interactions.num_items + 1, dtype=bool)
+    is_left[items[rows]] = True
+    asked = np.zeros(interactions.num_users + 1, dtype=bool)
+    asked[users[cases[is_left[items[cases]]]]] = True
+    return np.union1d(rows, np.flatnonzero(asked[users] & is_left[items]))
 
 
 def _chosen(columns: Mapping[str, FeatureColumn], positions: NDArray[np.int64]) -> dict[str, FeatureColumn]:

@@ -88,7 +88,7 @@ def read_attribute_table(
     kind = table.column(attribute).type
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
         raise DataError(_several(path, attribute, "lists"))
-    values = strings(table.column(attribute))
+    values = np.array([value.strip() for value in strings(table.column(attribute))], dtype=object)
     several = np.flatnonzero([_SEPARATOR in value for value in values])
     if several.size:
         raise DataError(_several(path, attribute, repr(values[several[0]])))

@@ -187,7 +187,10 @@ def load_path(path: Path, request: DataRequest) -> Interactions:
     if found:
         kind, name, folder = found[0]
         if request.items or request.users or request.columns:
-            raise UsageError(f"--items, --users and --columns do not go with {folder.label()}, which is {name}.")
+            raise UsageError(
+                f"--items, --users and --columns describe a table of your own; {folder.label()} is {name}, whose files "
+                "say what they hold: leave them out."
+            )
         return kind.load(folder, name, request.policy)
     if path.suffix.lower() == ".zip" or (path.is_dir() and not _is_table(path)):
         raise DataError(

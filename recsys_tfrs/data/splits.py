@@ -139,7 +139,10 @@ def parse_method(text: str) -> tuple[SplitMethod, str | None]:
 def _official_test(interactions: Interactions, fold: str) -> Rows:
     if fold not in interactions.official_folds:
         known = ", ".join(sorted(interactions.official_folds)) or "none"
-        raise SplitError(f"Data set {interactions.name!r} has no official fold {fold!r} (it has: {known}).")
+        raise SplitError(
+            f"Data set {interactions.name!r} has no official fold {fold!r} (it has: {known}): use one of those, or "
+            "another --split such as random."
+        )
     return interactions.official_folds[fold]
 
 

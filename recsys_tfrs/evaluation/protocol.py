@@ -88,8 +88,8 @@ def choose_pairs(
         raise ValueError(f"pairs is 'all' or 'warm', not {pairs!r}.")
     if len(chosen) == 0:
         raise SplitError(
-            f"None of the {len(rows_test)} test rows can be measured with pairs={pairs!r}: no test user and item both "
-            "occur in training. Use pairs='all', or another --split."
+            f"None of the {len(rows_test)} rows can be measured with evaluation.pairs={pairs}: of no row do user and "
+            "item both occur in training. Use --set evaluation.pairs=all, or another --split."
         )
     test_users = np.unique(interactions.users[chosen])
     if max_users is not None and len(test_users) > max_users:
@@ -129,7 +129,7 @@ def evaluate(
       max_users: see `choose_pairs`.
       seed: of the bootstrap and of the sample of users.
       batch_users: users scored at once; by default chosen by the size of the catalogue.
-      rows_given: what users had done before they asked, where that is not among `rows_train`; for slices.
+      rows_given: what users had done before they asked, where that is not among `rows_train`: seen, too; for slices.
       catalogue: ``[num_items + 1]`` True where an item may be recommended, other targets being missed; None: all.
 
     Raises:
@@ -140,7 +140,7 @@ def evaluate(
     users, items = interactions.users[rows], interactions.items[rows]
     num_items = interactions.num_items
     if filter_seen:
-        seen = build_histories(interactions, rows_train)
+        seen = build_histories(interactions, rows_train if rows_given is None else np.union1d(rows_train, rows_given))
         ranking, kept = rank_filtered_and_kept(
             scorer, users, items, seen=seen, num_items=num_items, batch_users=batch_users, catalogue=catalogue
         )

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from recsys_tfrs.data.histories import Histories
 from recsys_tfrs.data.interactions import Interactions
 from recsys_tfrs.features.config import FeaturesConfig
+from recsys_tfrs.features.encoders import deviation_of
 from recsys_tfrs.features.preprocessing import (
     FeaturePreprocessor,
     context_preprocessor,
@@ -85,7 +86,8 @@ def encode(
     users = user_preprocessor(interactions, histories.lengths > 0, features)
     items = item_preprocessor(interactions, item_counts > 0, features, characters)
     context = context_preprocessor(interactions, histories.rows, features)
-    ratings = histories.ratings
+    ratings = np.zeros(1) if histories.ratings is None else histories.ratings.astype(np.float64)
+    mean, variance = float(ratings.mean()), float(ratings.var())
     return EncodedData(
         users=users,
         items=items,
@@ -95,8 +97,8 @@ def encode(
         context_table=context_table(context, interactions),
         num_items=interactions.num_items,
         item_counts=item_counts,
-        rating_mean=0.0 if ratings is None else float(ratings.mean()),
-        rating_deviation=1.0 if ratings is None else float(ratings.std()) or 1.0,
+        rating_mean=mean,
+        rating_deviation=deviation_of(mean, variance),
         max_history=features.max_history,
     )
 

@@ -20,6 +20,9 @@ from recsys_tfrs.schema import Kind
 _DAY = 86_400.0
 _YEAR = 365.2425 * _DAY
 
+#: Of the mean: numbers that differ by less do so by rounding.
+_CONSTANT = 1e-6
+
 
 class Encoder(tf.keras.layers.Layer):
     """Raw values of one column -> tensor.
@@ -194,6 +197,12 @@ class NumericEncoder(Encoder):
         return tf.where(known, tf.cast(bucket, tf.int32) + 1, 0)
 
 
+def deviation_of(mean: float, variance: float) -> float:
+    """The standard deviation to divide numbers by; 1 where they differ by no more than float32 can tell."""
+    deviation = math.sqrt(variance)
+    return deviation if deviation > _CONSTANT * max(1.0, abs(mean)) else 1.0
+
+
 class NormalizedNumericEncoder(Encoder):
     """Numbers -> ``[batch, 2]`` float32: the value with mean 0 and variance 1 in training, and 1 where missing."""
 
@@ -207,14 +216,14 @@ class NormalizedNumericEncoder(Encoder):
 
     def adapt(self, values: NDArray[Any]) -> None:
         """Measure mean and variance of the known values."""
-        known = self.scaled(values[np.isfinite(values)])
+        known = self.scaled(values[np.isfinite(values)]).astype(np.float64)
         if len(known):
             self.adapt_moments(float(known.mean()), float(known.var()))
 
     def adapt_moments(self, mean: float, variance: float) -> None:
         """The same from mean and variance of `scaled` values measured elsewhere."""
         self._layer = tf.keras.layers.Normalization(
-            axis=None, mean=mean, variance=max(variance, 1e-12), dtype=tf.float32
+            axis=None, mean=mean, variance=deviation_of(mean, variance) ** 2, dtype=tf.float32
         )
 
     def scaled(self, values: NDArray[Any]) -> NDArray[Any]:

@@ -23,11 +23,13 @@ class FamilyConfig(Section):
       batches_of: what one row of a training batch is: a user with all of his items, an interaction, an item with its
         context, a sequence, or the newest clicks before a target.
       reads_histories: whether queries are made of what users have done, or of who they are alone.
+      compiles: whether XLA can compile a training step.
       sampled_objective: value of `objective` that scores a part of the catalogue, where another scores all of it.
     """
 
     batches_of: ClassVar[BatchesOf] = "users"
     reads_histories: ClassVar[bool] = True
+    compiles: ClassVar[bool] = True
     sampled_objective: ClassVar[str] = "in-batch"
 
     def history_items(self, features: FeaturesConfig) -> int | None:

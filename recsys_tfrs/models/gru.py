@@ -47,6 +47,7 @@ class Config(FamilyConfig):
     """Settings of sequential retrieval with GRUs."""
 
     batches_of: ClassVar[BatchesOf] = "sequences"
+    compiles: ClassVar[bool] = False  # columns of items are averaged by a sparse product
     sampled_objective: ClassVar[str] = "cross-entropy"
 
     dim: int = Field(128, ge=1, description="Size of query and candidate vectors.")

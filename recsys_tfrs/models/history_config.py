@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeVar
+from typing import ClassVar, Literal, TypeVar
 
 from pydantic import Field
 
@@ -16,6 +16,8 @@ ConfigT = TypeVar("ConfigT", bound="HistoryConfig")
 
 class HistoryConfig(FamilyConfig):
     """Settings of every family that asks with a history."""
+
+    compiles: ClassVar[bool] = False  # histories are summed by a sparse product
 
     dim: int = Field(128, ge=1, description="Size of query and candidate vectors of a member.")
     members: int = Field(

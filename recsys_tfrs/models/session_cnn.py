@@ -93,7 +93,7 @@ class Config(FamilyConfig):
         description="The softmax over the catalogue, or against the batch's targets and `num_samples` drawn items; "
         "auto: by the catalogue's size.",
     )
-    num_samples: int = Field(1_024, ge=0, description="Items drawn per batch.")
+    num_samples: int = Field(1_024, ge=1, description="Items drawn per batch.")
     sample_alpha: float = Field(0.75, ge=0, description="They are drawn by popularity to this power.")
 
     @field_validator("subword_width")

@@ -32,7 +32,7 @@ class PoissonSample(tf.keras.layers.Layer):
     def __init__(self, counts: ArrayLike, size: int, alpha: float) -> None:
         super().__init__(dtype=tf.float32)
         if size < 1:
-            raise ConfigError(f"at least one item has to be drawn, not {size}.")
+            raise ConfigError(f"at least one item has to be drawn (num_samples), not {size}.")
         if not alpha >= 0:
             raise ConfigError(f"the exponent of popularity must be at least 0, not {alpha}.")
         popularity = np.maximum(np.asarray(counts, np.float64)[1:], 1.0)

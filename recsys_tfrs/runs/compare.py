@@ -10,7 +10,7 @@ from rich.console import Console
 from recsys_tfrs.errors import RunError
 from recsys_tfrs.runs.comparison import METRIC, System, write_comparison
 from recsys_tfrs.runs.display import print_systems
-from recsys_tfrs.runs.folder import open_run
+from recsys_tfrs.runs.folder import open_run, run_names
 from recsys_tfrs.runs.metrics_file import RunMetrics, read_metrics
 from recsys_tfrs.runs.per_user import read_per_user, read_rating_errors
 
@@ -31,12 +31,12 @@ def compare_runs(paths: Sequence[Path], console: Console, out: Path | None = Non
     """
     groups: dict[Key, dict[str, System]] = {}
     oracles: dict[Key, dict[str, float] | None] = {}
-    for path in paths:
+    for path, name in zip(paths, run_names(paths), strict=True):
         run = open_run(path)
         metrics = read_metrics(run)
         on = (metrics.dataset, metrics.split, metrics.pairs, metrics.split_hash, metrics.num_test_measured)
         key: Key = (*on, metrics.seen)
-        groups.setdefault(key, {}).update(_systems(run, metrics))
+        groups.setdefault(key, {}).update(_systems(run, name, metrics))
         oracles[key] = metrics.oracle
     for key, systems in groups.items():
         dataset, split, pairs, split_hash, measured, seen = key
@@ -59,10 +59,10 @@ def compare_runs(paths: Sequence[Path], console: Console, out: Path | None = Non
         console.print(f"Written to {out / 'comparison.md'}, .json and .png")
 
 
-def _systems(run: Path, metrics: RunMetrics) -> dict[str, System]:
+def _systems(run: Path, name: str, metrics: RunMetrics) -> dict[str, System]:
     sums, errors = read_per_user(run), read_rating_errors(run)
     model = System(
-        name=f"{run.name} ({metrics.family})" if run.name != metrics.family else metrics.family,
+        name=f"{name} ({metrics.family})" if name != metrics.family else metrics.family,
         figures=metrics.metrics,
         sums=sums[metrics.family],
         slices=metrics.slices_headline,

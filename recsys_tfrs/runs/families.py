@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 
 from recsys_tfrs.baselines.tuning import BASELINES
-from recsys_tfrs.config import build, to_toml
+from recsys_tfrs.config import build, parse_toml, read_toml, to_toml
 from recsys_tfrs.errors import RunError, UsageError
 from recsys_tfrs.files import write_atomically
 from recsys_tfrs.models.registry import CONTENT, FAMILIES, RANKERS
@@ -64,17 +64,20 @@ def train_and_compare(
     out.mkdir(parents=True, exist_ok=True)
     failed = []
     for family in families:
-        path = out / family
+        path, config = out / family, out / f"{family}.toml"
+        is_started = RunFolder(path.absolute()).work.is_dir()
+        baselines_run = any(is_complete(out / other) for other in families)
+        layers = [*settings, no_baselines] if baselines_run else [all_baselines, *settings]
+        asked = to_toml(build(section(family), [*layers, {"family": family}]))
+        if (is_complete(path) or is_started) and config.exists():
+            _refuse_other_settings(path, config, asked)
         if is_complete(path):
             continue
         console.rule(family)
-        baselines_run = any(is_complete(out / other) for other in families)
-        layers = [*settings, no_baselines] if baselines_run else [all_baselines, *settings]
-        config = out / f"{family}.toml"
-        write_atomically(config, to_toml(build(section(family), [*layers, {"family": family}])))
+        write_atomically(config, asked)
         # A process of its own, or peak memory would be that of the families before.
         command = ["train", family, "--config", str(config), "--out", str(path)]
-        command += ["--resume"] if RunFolder(path.absolute()).work.is_dir() else []
+        command += ["--resume"] if is_started else []
         if subprocess.run([sys.executable, "-m", "recsys_tfrs", *command]).returncode:
             failed.append(family)
     complete = [out / family for family in families if family not in failed]
@@ -86,3 +89,22 @@ def train_and_compare(
             f"{', '.join(failed)} could not be trained, see above; runs that are complete stay in {out}. The same "
             "command tries again, or leave them out with --families."
         )
+
+
+def _refuse_other_settings(path: Path, config: Path, asked: str) -> None:
+    """See that what is there was trained with what is asked for; which baselines run beside it is of no matter."""
+    before, now = (_flat(tree) for tree in (read_toml(config), parse_toml(asked)))
+    other = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
+    if found := [name for name in other if name != "evaluation.baselines"]:
+        raise RunError(
+            f"{path} was trained with other settings than are asked for now ({', '.join(found)}): choose another "
+            "--out, or remove it."
+        )
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """``{"model": {"dim": 8}}`` -> ``{"model.dim": 8}``."""
+    found: dict[str, Any] = {}
+    for name, value in tree.items():
+        found |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+    return found

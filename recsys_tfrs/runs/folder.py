@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -237,3 +237,16 @@ def card_to(version_folder: Path, run: Path) -> None:
     """Lay the model card of an export beside the run's report."""
     card = (version_folder / EXTRA_FOLDER / MODEL_CARD).read_text(encoding="utf-8")
     write_atomically(run / MODEL_CARD, card)
+
+
+def run_names(paths: Sequence[Path]) -> list[str]:
+    """What to call runs beside each other: their folders' names, or whole paths where names are alike.
+
+    Raises:
+      RunError: a run is there twice.
+    """
+    resolved = [path.resolve() for path in paths]
+    if len(set(resolved)) < len(resolved):
+        raise RunError("A run is named twice: name different runs to compare.")
+    names = [path.name for path in resolved]
+    return names if len(set(names)) == len(names) else [str(path) for path in paths]

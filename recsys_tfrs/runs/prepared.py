@@ -17,6 +17,7 @@ from recsys_tfrs.data.interactions import Interactions
 from recsys_tfrs.data.sessions import split_interactions
 from recsys_tfrs.data.sources import AUTO, load
 from recsys_tfrs.data.splits import Split
+from recsys_tfrs.errors import ConfigError
 from recsys_tfrs.features.preprocessing import context_columns
 from recsys_tfrs.models.registry import family_module
 from recsys_tfrs.models.scoring import RetrievalModel, RetrievalScorer, asking_rows
@@ -144,6 +145,10 @@ def prepare(config: RunConfig) -> Prepared:
     Raises:
       DataError: the data cannot be read or split.
     """
+    if config.training.jit_compile and not config.model.compiles:
+        raise ConfigError(
+            f"training.jit_compile: XLA cannot compile the sparse products of {config.family}: leave it out."
+        )
     interactions = load(config.data.request())
     interactions, split = split_interactions(
         interactions,

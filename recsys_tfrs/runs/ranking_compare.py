@@ -17,7 +17,7 @@ from recsys_tfrs.evaluation.predictions import Predictions, prediction_differenc
 from recsys_tfrs.evaluation.rating_errors import LOWER_IS_BETTER
 from recsys_tfrs.features.fields import EncodedExamples
 from recsys_tfrs.files import write_atomically
-from recsys_tfrs.runs.folder import open_run
+from recsys_tfrs.runs.folder import open_run, run_names
 from recsys_tfrs.runs.markdown import markdown_table
 from recsys_tfrs.runs.ranking_measuring import PREDICTIONS, measure_target
 from recsys_tfrs.runs.ranking_metrics import RankingMetrics, read_ranking_metrics
@@ -35,7 +35,7 @@ def compare_rankings(paths: Sequence[Path], console: Console, out: Path | None =
     Raises:
       RunError: a run is unfinished, or they are not of the same target and test rows.
     """
-    names = _names(paths)
+    names = run_names(paths)
     runs = {name: open_run(path) for name, path in zip(names, paths, strict=True)}
     recorded = {name: read_ranking_metrics(run) for name, run in runs.items()}
     _check_same(recorded)
@@ -69,15 +69,6 @@ def compare_rankings(paths: Sequence[Path], console: Console, out: Path | None =
         written = {"systems": systems, "differences": differences, "first": first}
         write_atomically(out / "comparison.json", json.dumps(written, indent=2) + "\n")
         write_atomically(out / "comparison.md", "\n".join(_lines(recorded, systems, differences, first, shown)) + "\n")
-
-
-def _names(paths: Sequence[Path]) -> list[str]:
-    names = [path.resolve().name for path in paths]
-    if len(set(names)) < len(names):
-        names = [str(path) for path in paths]
-    if len(set(names)) < len(names):
-        raise RunError("A run is named twice: name different runs to compare.")
-    return names
 
 
 def _check_same(recorded: dict[str, RankingMetrics]) -> None:

@@ -46,6 +46,13 @@ def test_numbers_and_kinds_of_events_say_what_was_carted() -> None:
         carted_rows(two_sessions(Kind.TEXT, [""] * 6))
 
 
+def test_another_column_of_carts_has_to_be_there() -> None:
+    clicks = replace(two_sessions(Kind.NUMERIC, [0] * 6), context_features={})
+    assert carted_rows(clicks) is None
+    with pytest.raises(DataError, match=r"no context column 'nope' .* --columns nope=numeric"):
+        carted_rows(clicks, "nope")
+
+
 def test_what_is_carted_next_is_of_the_same_session_and_later() -> None:
     data = two_sessions(Kind.NUMERIC, [1, 0, 1, 0, 0, 1])
     histories = build_histories(data, np.arange(6))

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from recsys_tfrs.data.core import core, core_rows
 from recsys_tfrs.data.interactions import FeatureColumn, Interactions
+from recsys_tfrs.data.sessions import split_interactions
 from recsys_tfrs.data.sources import DataRequest, load
 from recsys_tfrs.data.splits import make_split
 from recsys_tfrs.errors import DataError, UsageError
@@ -128,3 +129,24 @@ def test_every_source_takes_it(tmp_path: Path) -> None:
     got = load(DataRequest(f"lists:{baskets}", core=2))
     assert got.item_ids.tolist() == ["", "bread", "milk"]
     assert got.in_order
+
+
+def test_test_cases_count_for_nothing_and_are_never_trained_on(tmp_path: Path) -> None:
+    (tmp_path / "train_sessions.txt").write_text("a b c a b c\n" * 6)
+    (tmp_path / "test_cases.txt").write_text("a b c\trare\na rare b\tb\nb c a\tc\n")
+    got = load(DataRequest(str(tmp_path), core=3))
+    assert got.item_ids.tolist() == ["", "a", "b", "c"]
+    assert got.test_cases is not None
+    asked = [got.item_ids[got.items[got.users == user]].tolist() for user in got.users[got.test_cases]]
+    assert asked == [["a", "b", "b"], ["b", "c", "a", "c"]]
+    # The case whose target fell out is gone with all its rows: seven sessions would be left otherwise.
+    _, split = split_interactions(got, validation_fraction=0.2)
+    assert len(np.unique(got.users[split.train])) == 6
+    assert "Test cases do not count; 2 of 3 are left" in got.notes[-1]
+
+
+def test_rows_of_test_cases_do_not_keep_an_item_in_the_core(tmp_path: Path) -> None:
+    (tmp_path / "train_sessions.txt").write_text("a b a b\n" * 4 + "a b z\n")
+    (tmp_path / "test_cases.txt").write_text("z z z\ta\n")
+    got = load(DataRequest(str(tmp_path), core=3))
+    assert got.item_ids.tolist() == ["", "a", "b"]

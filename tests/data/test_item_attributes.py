@@ -45,6 +45,11 @@ def test_the_only_other_column_is_the_attribute(path: Path) -> None:
     assert read_attribute_table(path, None).attribute == "mood"
 
 
+def test_blanks_around_a_value_make_no_other_value(path: Path) -> None:
+    path.write_text("item_id,genre\na,low\nb,low \nc,  \nd, high\n")
+    assert read_attribute_table(path, None).values.tolist() == ["low", "low", "", "high"]
+
+
 def test_values_that_look_like_numbers_stay_as_written(path: Path) -> None:
     path.write_text("id,code\na,01\nb,2\n")
     assert list(read_attribute_table(path, "code").values) == ["01", "2"]

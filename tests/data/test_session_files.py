@@ -83,7 +83,7 @@ def test_the_clicks_of_2015_are_sessions_in_order_of_time(tmp_path: Path) -> Non
         assert rows(data) == [("1", "214536502"), ("1", "214536500"), ("2", "214662742"), ("1", "214536502")]
         assert data.timestamps is not None
         assert (data.timestamps - data.timestamps[0]).tolist() == [0, 180, 11128, 351]
-    with pytest.raises(UsageError, match="do not go with"):
+    with pytest.raises(UsageError, match="describe a table of your own"):
         load(DataRequest(dataset=str(tmp_path), columns={"item": "x"}))
 
 

@@ -179,7 +179,7 @@ def test_a_name_nobody_knows_lists_the_names() -> None:
 def test_options_for_tables_of_ones_own_are_refused_elsewhere(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--columns go with a table of your own, not with --dataset auto"):
         load(DataRequest(columns={"user": "u"}))
-    with pytest.raises(UsageError, match="do not go with"):
+    with pytest.raises(UsageError, match="describe a table of your own"):
         load(DataRequest(str(ml_100k(tmp_path / "ml-100k")), items=tmp_path / "items.csv"))
 
 

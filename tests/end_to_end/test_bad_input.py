@@ -42,6 +42,7 @@ def fails(*arguments: str | Path) -> tuple[int, str]:
         (["train", "lr", "--valid", "a.csv"], "give the training rows with --train"),
         (["train", "two-tower", "--config", "missing.toml"], "No configuration file at missing.toml"),
         (["train", "two-tower", "--columns", "user"], "expected user=NAME"),
+        (["train", "two-tower", "--columns", "user=a", "--columns", "item=c,user=b"], "user is given twice"),
         (["settings", "no-such-family"], "is not one of"),
         (["settings", "gru", "modle"], "no section 'modle': there are run, data, split"),
         (["recommend", "no-run", "--user", "1"], "There is no run at no-run"),

@@ -52,6 +52,16 @@ def test_seen_items_leave_the_ranking_and_stay_in_the_second_figure():
     assert all(got.intervals[m][0] <= got.metrics[m] <= got.intervals[m][1] for m in got.intervals)
 
 
+def test_what_was_given_is_seen_too():
+    # User 1 is asked with item 3, which no training row of his holds; it is no candidate, and the target stays one.
+    given, asked = np.array([4]), np.array([7])
+    plain = evaluate(ByNumber(6), SMALL, np.arange(2, 4), asked)
+    got = evaluate(ByNumber(6), SMALL, np.arange(2, 4), asked, rows_given=given)
+    assert plain.ranking.num_candidates.tolist() == [6]
+    assert got.ranking.num_candidates.tolist() == [5]
+    assert 3 not in got.ranking.top_items[0].tolist()
+
+
 def test_without_filter_both_figures_are_the_unfiltered_one():
     got = evaluate(ByNumber(6), SMALL, TRAIN, TEST, filter_seen=False, intervals=False)
     assert got.metrics["mrr@5"] == pytest.approx((1 / 3 + 1 / 5 + 1 + 1) / 4)
@@ -78,7 +88,7 @@ def test_warm_pairs_have_a_user_and_an_item_seen_in_training():
 
 
 def test_nothing_to_measure_on_is_said():
-    with pytest.raises(SplitError, match="pairs='all'"):
+    with pytest.raises(SplitError, match=r"evaluation\.pairs=all"):
         choose_pairs(SMALL, TRAIN, TEST[:3], pairs="warm")
     with pytest.raises(ValueError, match="'all' or 'warm'"):
         choose_pairs(SMALL, TRAIN, TEST, pairs="hot")

@@ -275,3 +275,18 @@ def test_rows_of_which_nothing_is_known_are_raw_values_of_the_column(kind: Kind)
     assert rows.dtype == encoder.raw_dtype
     assert rows.shape.as_list() == [3] + [1] * (encoder.raw_rank - 1)
     assert tf.reduce_all((rows == encoder.missing) | (rows != rows)).numpy()  # NaN stands for a missing number
+
+
+@pytest.mark.parametrize("value", [19.99, 123456789.0, 0.0, 1e7])
+def test_a_number_that_never_changes_stays_small_when_it_does(value: float) -> None:
+    encoder = NormalizedNumericEncoder()
+    encoder.adapt(np.full(1_000, value, np.float32))
+    encoded = encoder(tf.constant([value, value * 1.01 + 1], tf.float32)).numpy()[:, 0]
+    assert encoded[0] == pytest.approx(0, abs=10 if value > 1e6 else 1e-5)  # what float32 makes of the number
+    assert encoded[1] == pytest.approx(value * 0.01 + 1, rel=0.01)
+
+
+def test_numbers_that_differ_a_little_are_still_told_apart() -> None:
+    encoder = NormalizedNumericEncoder()
+    encoder.adapt(np.array([1000.0, 1000.1] * 50))
+    assert encoder(tf.constant([1000.0, 1000.1])).numpy()[:, 0] == pytest.approx([-1, 1], abs=0.01)

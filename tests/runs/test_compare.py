@@ -254,6 +254,30 @@ def test_all_baselines_run_once_beside_the_first_family(tmp_path: Path, monkeypa
     assert asked.baselines == {"mf": ["popularity"], "softmax": []}
 
 
+def test_runs_of_other_settings_are_not_taken_for_those_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Trainer.instead(monkeypatch)
+    settings = {"data": {"dataset": "simulated-tiny"}}
+    train_and_compare(["mf"], [settings], tmp_path / "c", console())
+    # One more family is no other setting, though its baselines run beside the first.
+    train_and_compare(["mf", "softmax"], [settings], tmp_path / "c", console())
+    other = {"data": {"dataset": "simulated-small"}, "training": {"epochs": 7}}
+    with pytest.raises(
+        RunError, match=r"mf was trained with other settings .*\(data\.dataset, training\.epochs\): choose"
+    ):
+        train_and_compare(["mf", "softmax"], [other], tmp_path / "c", console())
+
+
+def test_runs_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    paths = [make_run(tmp_path / place / "mf", "mf", level) for place, level in (("a", 0.3), ("b", 0.6))]
+    compare_runs(paths, console(), tmp_path / "c")
+    written = json.loads((tmp_path / "c" / "comparison.json").read_text())
+    assert {f"{path} (mf)" for path in paths} < set(written)
+    with pytest.raises(RunError, match="named twice"):
+        compare_runs([paths[0], paths[0]], console(), None)
+
+
 def test_a_family_that_fails_leaves_the_others_their_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = Trainer.instead(monkeypatch, failing="mf")
     with pytest.raises(RunError, match="mf could not be trained"):

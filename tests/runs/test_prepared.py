@@ -51,6 +51,13 @@ def test_what_is_named_instead_of_the_full_softmax_is_possible(
     assert not prepared(family, objective=sampled, **fewer).build_model(found.train).scores_catalogue
 
 
+@pytest.mark.parametrize("family", ["two-tower", "softmax", "gru"])
+def test_what_xla_cannot_compile_is_refused(family: str) -> None:
+    settings = {"family": family, "data": {"dataset": "simulated-tiny"}, "training": {"jit_compile": True}}
+    with pytest.raises(ConfigError, match=f"XLA cannot compile the sparse products of {family}"):
+        prepare(build(family_config(family), [settings]))
+
+
 @pytest.mark.parametrize(
     ("family", "model"),
     [

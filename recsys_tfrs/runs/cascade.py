@@ -88,6 +88,8 @@ def export_cascade_run(
             weight, tried = cascade.validated_weight()
         figures = cascade.figures(weight)
     _show(console, cascade, figures, weight, tried)
+    if options.diversify is not None:
+        console.print("These are the figures of the order before it is diversified.")
     with console.status("exporting"):
         return cascade.export(
             (to or open_run(ranking)) / NAME,
@@ -141,6 +143,17 @@ def check_same_data(retrieval: Reopened, ranking: ReopenedRanker) -> None:
             f"{now.dataset}, {now.split} split {now.split_hash[:16]}. What one was tested on the other may have been "
             f"trained on: train both with the same --dataset, --split and split settings."
         )
+    columns = [
+        {**data.user_features, **data.context_features}
+        for data in (retrieval.prepared.interactions, ranking.data.interactions)
+    ]
+    for name in columns[0].keys() & columns[1].keys():
+        kinds = [side[name].kind.value for side in columns]
+        if kinds[0] != kinds[1]:
+            raise RunError(
+                f"Column {name!r} is {kinds[0]} in {retrieval.run} and {kinds[1]} in {ranking.run}, and a request can "
+                f"tell it in one way only: train both with the same --columns {name}=KIND."
+            )
 
 
 def shares(candidates: int, quotas: Sequence[int | None]) -> list[int]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from recsys_tfrs.data.interactions import Interactions
 from recsys_tfrs.evaluation.intervals import Difference, paired_differences
+from recsys_tfrs.evaluation.metrics import KS
 from recsys_tfrs.evaluation.protocol import Pairs, choose_pairs, evaluate
 from recsys_tfrs.evaluation.ranking import Scorer
 from recsys_tfrs.serving.two_stages import Candidates, TwoStages
@@ -38,22 +39,32 @@ class CascadeFigures:
       retrieval: of the first source alone.
       comparison: cascade minus retrieval, paired over users.
       num_pairs: measured.
+      num_candidates: that are ranked; further down no list goes. None: no bound.
     """
 
     metrics: dict[str, float]
     retrieval: dict[str, float]
     comparison: dict[str, Difference]
     num_pairs: int
+    num_candidates: int | None = None
+
+    @property
+    def shown(self) -> list[str]:
+        """Metrics of lists that the candidates can fill."""
+        longest = self.num_candidates or max(KS)
+        found = [name for name in _SHOWN if int(name.partition("@")[2]) <= longest]
+        cutoff = max(k for k in KS if k <= longest)
+        return found or [f"{metric}@{cutoff}" for metric in ("hit", "ndcg", "mrr")]
 
     def facts(self) -> dict[str, Any]:
         """As the manifest holds them."""
         return {
-            "metrics": {name: self.metrics[name] for name in _SHOWN if name in self.metrics},
-            "retrieval_metrics": {name: self.retrieval[name] for name in _SHOWN if name in self.retrieval},
+            "metrics": {name: self.metrics[name] for name in self.shown},
+            "retrieval_metrics": {name: self.retrieval[name] for name in self.shown},
             "comparison": {
                 name: {"difference": found.difference, "interval": [found.low, found.high], "p_value": found.p_value}
                 for name, found in self.comparison.items()
-                if name in _SHOWN
+                if name in self.shown
             },
             "num_pairs": self.num_pairs,
         }
@@ -68,6 +79,7 @@ def measure_cascade(
     *,
     pairs: Pairs = "all",
     max_users: int | None = MAX_USERS,
+    num_candidates: int | None = None,
 ) -> CascadeFigures:
     """Measure both on test rows, seen items filtered, whole catalogue; what is no candidate stands behind all that is.
 
@@ -79,6 +91,7 @@ def measure_cascade(
       test: rows to measure on.
       pairs: see `choose_pairs`.
       max_users: users drawn at random; None: all.
+      num_candidates: see `CascadeFigures`.
     """
     both = [
         evaluate(
@@ -88,7 +101,7 @@ def measure_cascade(
     ]
     cascade, alone = both
     compared = paired_differences(cascade.user_sums, alone.user_sums)
-    return CascadeFigures(cascade.metrics, alone.metrics, compared, cascade.num_pairs)
+    return CascadeFigures(cascade.metrics, alone.metrics, compared, cascade.num_pairs, num_candidates)
 
 
 def validated_weight(

@@ -86,7 +86,12 @@ class OpenedCascade:
         alone = prepared.scorer(self._first.model, prepared.train, prepared.split.test)
         rows = (prepared.split.train, prepared.split.test)
         pairs = prepared.config.pairs
-        return measure_cascade(stages, alone, self.interactions, *rows, pairs=pairs, max_users=max_users)
+        return measure_cascade(
+            *(stages, alone, self.interactions, *rows),
+            pairs=pairs,
+            max_users=max_users,
+            num_candidates=sum(self._quotas),
+        )
 
     def export(
         self,
@@ -148,7 +153,7 @@ class OpenedCascade:
             if other is None:
                 scorers.append(_Counts(histories))
             else:
-                scorers.append(_Reordered(RetrievalScorer(other[0].model, histories, asking), other[1]))
+                scorers.append(_Reordered(RetrievalScorer(other[0].model, histories, asking), other[1], other[2]))
         return TwoStages(
             list(zip(scorers, self._quotas, strict=True)),
             self._ranker.model,
@@ -186,13 +191,13 @@ class _Counts:
 
 
 class _Reordered:
-    """A scorer over vectors in another order."""
+    """A scorer over vectors in another order; -inf for what it does not know or may not bring."""
 
-    def __init__(self, scorer: RetrievalScorer, vectors: NDArray[np.float32]) -> None:
-        self._scorer, self._vectors = scorer, vectors
+    def __init__(self, scorer: RetrievalScorer, vectors: NDArray[np.float32], allowed: NDArray[np.bool_]) -> None:
+        self._scorer, self._vectors, self._allowed = scorer, vectors, allowed
 
     def score(self, users: NDArray[np.int32]) -> NDArray[np.float32]:
-        return np.asarray(self._scorer.queries(users) @ self._vectors.T)
+        return np.where(self._allowed, self._scorer.queries(users) @ self._vectors.T, np.float32(-np.inf))
 
 
 def distinct(names: Sequence[str]) -> list[str]:

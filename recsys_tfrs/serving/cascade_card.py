@@ -55,6 +55,8 @@ def _lines(facts: Mapping[str, Any]) -> Iterator[str]:
 def _figures(facts: Mapping[str, Any]) -> Iterator[str]:
     yield "\n## Figures\n"
     yield "Square brackets: 95% bootstrap interval over users, of the difference paired.\n"
+    if facts["diversity"] is not None:
+        yield "Of the order before it is diversified.\n"
     yield "| metric | cascade | retrieval alone | difference |\n| --- | ---: | ---: | ---: |"
     for name, figure in facts["metrics"].items():
         compared = facts["comparison"][name]

@@ -74,10 +74,12 @@ def export_cascade(
     module = CascadeSignatures(sources, model, inputs, interactions, settings)
     moments = circumstances(interactions)
     context = {name: moments[column] for name, column in module.context_inputs().items()}
+    told = {name: interactions.user_features[column] for name, column in module.user_inputs().items()}
 
     def accompany(extra: Path, facts: Mapping[str, Any]) -> None:
         (extra / MODEL_CARD).write_text(cascade_card(facts), encoding="utf-8")
-        write_warmup(WarmupRequests(facts["signatures"], interactions, histories, context), extra / WARMUP, folder.name)
+        requests = WarmupRequests(facts["signatures"], interactions, histories, told, context)
+        write_warmup(requests, extra / WARMUP, folder.name)
         if answering is not None:
             write_json(_expected(answering, interactions, histories, settings), extra / EXPECTED)
 

@@ -92,6 +92,10 @@ class CascadeSignatures(tf.Module):
         taken |= set(self._user_columns)
         self._context_columns = _named([*of_moments, inputs.context.inputs], "context", taken)
 
+    def user_inputs(self) -> dict[str, str]:
+        """Name of the input -> user column it tells."""
+        return {name: column for name, (column, _) in self._user_columns.items()}
+
     def context_inputs(self) -> dict[str, str]:
         """Name of the input -> context column it tells."""
         return {name: column for name, (column, _) in self._context_columns.items()}

@@ -75,10 +75,12 @@ def export_retrieval(
     shown = histories if store_histories else made_up(histories)
     moments = circumstances(interactions)
     context = {name: moments[column] for name, column in module.context_inputs().items()}
+    told = {name: interactions.user_features[column] for name, column in module.user_inputs().items()}
 
     def accompany(extra: Path, facts: Mapping[str, Any]) -> None:
         (extra / MODEL_CARD).write_text(model_card(facts), encoding="utf-8")
-        write_warmup(WarmupRequests(facts["signatures"], interactions, shown, context), extra / WARMUP, folder.name)
+        requests = WarmupRequests(facts["signatures"], interactions, shown, told, context)
+        write_warmup(requests, extra / WARMUP, folder.name)
         if answering is not None:
             asking = None
             if context:  # any row of the data is a moment to ask in

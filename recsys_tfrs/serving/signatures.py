@@ -62,6 +62,10 @@ class RetrievalSignatures(tf.Module):
         self._context_columns = _renamed(self._queries.context.inputs, "context", taken)
         self._item_columns = _renamed(self._queries.items.inputs, "item", taken | set(self._context_columns))
 
+    def user_inputs(self) -> dict[str, str]:
+        """Name of the input -> user column it tells."""
+        return {name: column for name, (column, _) in self._user_columns.items()}
+
     def context_inputs(self) -> dict[str, str]:
         """Name of the input -> context column it tells."""
         return {name: column for name, (column, _) in self._context_columns.items()}

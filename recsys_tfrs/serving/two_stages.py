@@ -57,7 +57,7 @@ class TwoStages:
     """A retrieval stage of one or several scorers, and a ranking model over what they find.
 
     Args:
-      sources: scorer and quota of each.
+      sources: scorer and quota of each; what a scorer gives -inf, it does not bring.
       model: of the second stage.
       data: encoded columns, as the model was trained with them.
       histories: items of each user, which are not candidates, and which the model reads.
@@ -95,7 +95,7 @@ class TwoStages:
             total += quota
             best = np.argsort(np.where(taken, np.inf, -scores), axis=1, kind="stable")[:, :total]
             fits = np.arange(best.shape[1]) < (total - np.count_nonzero(items, axis=1))[:, None]
-            fits &= ~np.take_along_axis(taken, best, 1)
+            fits &= ~np.take_along_axis(taken | np.isneginf(scores), best, 1)
             found = np.where(fits, best, 0).astype(np.int32)
             taken[np.arange(len(users))[:, None], found] = True
             items = np.concatenate([items, found], axis=1)

@@ -47,6 +47,7 @@ class WarmupRequests:
       signatures: ``name -> {"inputs": {name: {"dtype", "shape", "default"}}}``, as in the manifest.
       interactions: where ids, columns and categories are drawn from.
       histories: items of the users, which requests tell.
+      users: what requests tell of users, by name of the input, rows as the users.
       context: what requests tell of the moment of asking, by name of the input, rows as in the interactions.
       seed: of the draw.
     """
@@ -56,12 +57,14 @@ class WarmupRequests:
         signatures: Mapping[str, Any],
         interactions: Interactions,
         histories: Histories,
+        users: Mapping[str, FeatureColumn] | None = None,
         context: Mapping[str, FeatureColumn] | None = None,
         seed: int = 0,
     ) -> None:
         self._signatures = signatures
         self._interactions = interactions
         self._histories = histories
+        self._users = users or {}
         self._context = context or {}
         self._seed = seed
         self._with_history = np.flatnonzero(histories.lengths)
@@ -100,7 +103,7 @@ class WarmupRequests:
         elif kind == "history":
             width = int(np.clip(self._histories.lengths[users].max(), 1, _HISTORY))
             columns |= self._told(users, width) | {EXCLUDE: data.item_ids[items]}
-            columns |= _described(data.user_features, users, inputs)
+            columns |= _described(self._users, users, inputs)
             columns |= _described(self._context, draw.integers(0, len(data), rows), inputs)
             if K in inputs:
                 columns[K] = draw.integers(1, inputs[K]["default"] + 1, rows)

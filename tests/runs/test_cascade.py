@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 
 from recsys_tfrs.data.histories import build_histories
-from recsys_tfrs.data.interactions import Interactions
+from recsys_tfrs.data.interactions import FeatureColumn, Interactions
 from recsys_tfrs.errors import RunError, UsageError
 from recsys_tfrs.runs.cascade import check_same_data, parse_source, shares
 from recsys_tfrs.runs.cascade_measuring import measure_cascade, ndcg_of_order, validated_weight
 from recsys_tfrs.runs.cascade_stages import distinct
 from recsys_tfrs.runs.ranking_pairs import PairData
+from recsys_tfrs.schema import Kind
 from recsys_tfrs.serving.two_stages import Candidates, TwoStages
 
 
@@ -41,19 +42,34 @@ def test_sources_of_one_family_are_told_apart() -> None:
     assert distinct(["gru", "popularity", "gru", "gru"]) == ["gru", "popularity", "gru#2", "gru#3"]
 
 
-def opened(dataset: str, split_hash: str, data: Any = None) -> Any:
+def columns(kind: Kind | None) -> Any:
+    """Interactions as far as their columns are looked at; users have an age of a kind, or none."""
+    ages = {} if kind is None else {"age": FeatureColumn("age", kind, np.zeros(2))}
+    return SimpleNamespace(user_features=ages, context_features={})
+
+
+def opened(dataset: str, split_hash: str, data: Any = None, kind: Kind | None = None) -> Any:
     recorded = SimpleNamespace(dataset=dataset, split_hash=split_hash, split="temporal")
-    return SimpleNamespace(run=Path("run"), recorded=recorded, data=data)
+    prepared = SimpleNamespace(interactions=columns(kind))
+    return SimpleNamespace(run=Path("run"), recorded=recorded, data=data, prepared=prepared)
 
 
 def test_runs_of_other_data_do_not_go_together() -> None:
-    pairs = MagicMock(spec=PairData)
+    pairs = MagicMock(spec=PairData, interactions=columns(None))
     check_same_data(opened("a", "1"), opened("a", "1", pairs))
     for other in (opened("b", "1", pairs), opened("a", "2", pairs)):
         with pytest.raises(RunError, match="train both with the same --dataset, --split"):
             check_same_data(opened("a", "1"), other)
     with pytest.raises(RunError, match="table of examples"):
         check_same_data(opened("a", "1"), opened("a", "1", object()))
+
+
+def test_a_column_told_by_a_request_is_of_one_kind() -> None:
+    pairs = MagicMock(spec=PairData, interactions=columns(Kind.CATEGORICAL))
+    for kind in (Kind.CATEGORICAL, None):
+        check_same_data(opened("a", "1", kind=kind), opened("a", "1", pairs))
+    with pytest.raises(RunError, match=r"'age' is numeric in run and categorical in run.*--columns age=KIND"):
+        check_same_data(opened("a", "1", kind=Kind.NUMERIC), opened("a", "1", pairs))
 
 
 def candidates(
@@ -136,6 +152,24 @@ class Scorer:
         return np.tile(self._scores, (len(users), 1))
 
 
+@pytest.mark.parametrize(
+    ("num_candidates", "expected"),
+    [
+        (None, ["hit@10", "ndcg@10", "mrr@10", "hit@100", "ndcg@100"]),
+        (100, ["hit@10", "ndcg@10", "mrr@10", "hit@100", "ndcg@100"]),
+        (99, ["hit@10", "ndcg@10", "mrr@10"]),
+        (7, ["hit@5", "ndcg@5", "mrr@5"]),
+    ],
+)
+def test_figures_are_of_lists_that_candidates_can_fill(num_candidates: int | None, expected: list[str]) -> None:
+    interactions, train, test = data()
+    scorer = Scorer(0, 9, 9, 1, 2, 3, 4, 5, 6)
+    figures = measure_cascade(scorer, scorer, interactions, train, test, num_candidates=num_candidates)  # type: ignore[arg-type]
+    facts = figures.facts()
+    assert [list(facts[part]) for part in ("metrics", "retrieval_metrics")] == [expected, expected]
+    assert set(facts["comparison"]) == set(expected)
+
+
 def test_a_cascade_beside_its_retrieval() -> None:
     interactions, train, test = data()
     retrieval = Scorer(0, 9, 9, 1, 2, 3, 4, 5, 6)
@@ -169,3 +203,15 @@ def test_quotas_are_filled_by_what_is_not_yet_there() -> None:
     scores = stages.score(np.array([1], np.int32))[0]
     assert np.argsort(-scores)[:5].tolist() == [8, 7, 6, 5, 4]
     assert (scores[[1, 2, 3]] < scores[4:].min()).all()
+
+
+def test_a_source_does_not_bring_what_it_does_not_know() -> None:
+    interactions, train, _ = data()
+    known = build_histories(interactions, train)
+    inf = float("inf")
+    sources = [(Scorer(0, 9, 9, 1, 2, 3, 4, 5, 6), 1), (Scorer(0, 9, 9, -inf, 2, -inf, -inf, -inf, -inf), 7)]
+    stages = TwoStages(sources, MagicMock(), MagicMock(), known)
+    stages._ranked = lambda users, items: (items.astype(np.float32), items.astype(np.float32))  # type: ignore[method-assign]
+    found = stages.candidates(np.array([1], np.int32))
+    assert found.items.tolist() == [[8, 4, 0, 0, 0, 0, 0, 0]]
+    assert np.isfinite(found.retrieval[found.items > 0]).all()

@@ -10,7 +10,9 @@ import tensorflow as tf
 from serving.hand_made import World
 from tensorflow_serving.apis import predict_pb2
 
+from recsys_tfrs.data.interactions import FeatureColumn
 from recsys_tfrs.errors import RunError
+from recsys_tfrs.schema import Kind
 from recsys_tfrs.serving import warmup
 from recsys_tfrs.serving.folders import EXTRA_FOLDER, MANIFEST
 from recsys_tfrs.serving.warmup import BATCH_SIZES, MAX_RECORDS, WARMUP, read_warmup, unknown_id, write_warmup
@@ -101,6 +103,25 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
 def test_the_unknown_user_is_unknown() -> None:
     assert unknown_id(np.array(["", "a"], dtype=object)) == "never-seen"
     assert unknown_id(np.array(["", "never-seen", "never-seen-"], dtype=object)) == "never-seen--"
+
+
+def test_columns_of_users_are_told_under_the_names_of_the_inputs(world: World) -> None:
+    """A column `k` is told as `user_k`, for `k` is how many items are asked for."""
+    declared = {
+        "recommend": {
+            "inputs": {
+                "history": {"dtype": "string", "shape": [None, None], "default": ""},
+                "k": {"dtype": "int32", "shape": [None], "default": 10},
+                "user_k": {"dtype": "string", "shape": [None], "default": ""},
+            }
+        }
+    }
+    words = np.array(["", *(f"w{user}" for user in range(1, world.interactions.num_users + 1))], dtype=object)
+    users = {"user_k": FeatureColumn("k", Kind.CATEGORICAL, words)}
+    made = [arrays(r) for r in warmup.WarmupRequests(declared, world.interactions, world.histories, users)]
+    assert {value.decode() for request in made for value in request["user_k"]} - {""} <= set(words)
+    assert any((request["user_k"] != b"").all() for request in made)
+    assert all(request["k"].dtype == np.int32 for request in made)
 
 
 def test_long_histories_are_cut(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -128,7 +128,7 @@ def test_bad_requests_are_refused(data):
     interactions, split = data
     with pytest.raises(UsageError, match=r"\['svd'\].*popularity, item_knn, ease, ials, biased_mf"):
         tuned_baselines(interactions, split, names=["svd"])
-    with pytest.raises(SplitError, match="pairs='warm'"):
+    with pytest.raises(SplitError, match=r"evaluation\.pairs=warm"):
         tuned_baselines(interactions, replace(split, validation=split.train), pairs="warm")
 
 

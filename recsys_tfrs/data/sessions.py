@@ -133,6 +133,8 @@ def split_interactions(
         hash=split_hash(data, train, validation, test, validation_given, test_given),
         given=np.sort(np.concatenate([validation_given, test_given])),
         withheld=withheld,
+        num_added_rows=len(data) - len(interactions),
+        num_added_users=data.num_users - interactions.num_users,
     )
 
 

@@ -35,6 +35,7 @@ class Split:
       hash: SHA-256 over the (user, item) external ids of train, validation and test: equal on every machine.
       given: sorted rows that are asked with and never fitted on: the beginnings of the sessions to be continued.
       withheld: sorted rows of `train` not fitted on while selecting; None: those of `validation`.
+      num_added_rows, num_added_users: copies in the data that are there for test cases alone.
     """
 
     name: str
@@ -44,6 +45,8 @@ class Split:
     hash: str
     given: Rows = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     withheld: Rows | None = None
+    num_added_rows: int = 0
+    num_added_users: int = 0
 
     @property
     def selection_train(self) -> Rows:

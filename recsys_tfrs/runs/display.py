@@ -67,9 +67,8 @@ def print_data(console: Console, prepared: Prepared) -> None:
     data, split = prepared.interactions, prepared.split
     for note in data.notes:
         console.print(Panel(Text(note), border_style="yellow"))
-    console.print(
-        f"[bold]{data.name}[/]: {len(data):,} interactions of {data.num_users:,} users with {data.num_items:,} items"
-    )
+    rows, users = len(data) - split.num_added_rows, data.num_users - split.num_added_users
+    console.print(f"[bold]{data.name}[/]: {rows:,} interactions of {users:,} users with {data.num_items:,} items")
     validating = f"{split.num_withheld:,} of them to validate"
     if split.withheld is not None:
         validating += f" by {len(split.validation):,} cases"

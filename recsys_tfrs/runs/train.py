@@ -74,7 +74,7 @@ def _metrics(prepared: Prepared, fitted: Fitted, measured: Measured, index_figur
         split=split.name,
         split_hash=split.hash,
         seed=config.seed,
-        num_users=interactions.num_users,
+        num_users=interactions.num_users - split.num_added_users,
         num_items=interactions.num_items,
         num_train=len(split.train),
         num_validation=split.num_withheld,

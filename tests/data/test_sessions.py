@@ -50,6 +50,8 @@ def test_the_newest_sessions_test_and_every_item_but_their_first_is_a_case() -> 
     assert cases(data, split, split.validation) == {"u6@2": ([51], 52), "u6@3": ([51, 52], 53)}
     assert cases(data, split, split.test) == {"u8@2": ([71], 72), "u8@3": ([71, 72], 73)}
     assert not set(split.given) & set(split.train)
+    # The cases of both parts are two each, of two and three rows.
+    assert (split.num_added_users, split.num_added_rows) == (4, 10)
     assert data.user_features["user_gender"].values[-4:].tolist() == ["F", "F", "F", "F"]  # of users 6 and 8
     assert split.known.tolist() == sorted([*split.train, *split.given])
     assert split.selection_known.tolist() == sorted([*split.selection_train, *split.given])

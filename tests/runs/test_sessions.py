@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from recsys_tfrs.baselines.tuning import tuned_baselines
 from recsys_tfrs.config import build
 from recsys_tfrs.errors import SplitError
 from recsys_tfrs.evaluation.tie_rules import by_tie_rule
 from recsys_tfrs.runs.config import family_config
+from recsys_tfrs.runs.display import print_data
 from recsys_tfrs.runs.measuring import measure
 from recsys_tfrs.runs.prepared import Prepared, prepare
 from recsys_tfrs.training.sequences import SequenceBatches, SessionParallelBatches
@@ -54,6 +57,13 @@ def test_test_cases_decide_the_split(folder: Path) -> None:
     assert prepared(folder, evaluation={"seen": "filtered"}).config.filters_seen
     with pytest.raises(SplitError, match="comes with test cases"):
         prepared(folder, split={"method": "random"})
+
+
+def test_what_was_read_is_counted_without_the_cases_made_of_it(folder: Path) -> None:
+    stream = io.StringIO()
+    print_data(Console(file=stream, width=200), prepared(folder))
+    # Ten sessions of 26 clicks, four cases of ten rows; 4 items are trained on, e is asked for.
+    assert "36 interactions of 14 users with 5 items" in stream.getvalue()
 
 
 def test_cases_are_asked_with_what_came_before_and_never_trained_on(folder: Path) -> None:

@@ -101,7 +101,7 @@ def write_filled(
     predicted: NDArray[np.object_],
     columns: Mapping[str, NDArray[np.float32]],
     path: Path,
-) -> None:
+) -> list[str]:
     """Write the table with the attribute filled in and further columns, as Parquet, for `--items`.
 
     What is known stays. Items of which there is content and no row get one, at the end; of items without content the
@@ -113,6 +113,9 @@ def write_filled(
       predicted: ``[num_items]`` the attribute as predicted, "" where the model abstains.
       columns: ``[num_items]`` values by name.
       path: of the file.
+
+    Returns:
+      Columns of the table that were replaced.
     """
     place = {item: row for row, item in enumerate(item_ids.tolist())}
     listed = set(known.item_ids.tolist())
@@ -133,6 +136,7 @@ def write_filled(
     temporary = path.with_name(f".{path.name}.tmp")
     pyarrow.parquet.write_table(pa.table(made), temporary)
     temporary.replace(path)
+    return [name for name in known.table.column_names if name in columns]
 
 
 def _several(path: Path, attribute: str, came: str) -> str:

@@ -48,7 +48,7 @@ def train_content(config: ContentRunConfig, folder: RunFolder, console: Console)
     measured = classification(fitted.probabilities[data.test], data.labels[data.test], threshold)
     metrics = _metrics(config, data, fitted, measured)
     with console.status("writing the table and exporting"):
-        write_items(data, fitted, threshold, folder.work / ITEMS_FILE)
+        replaced = write_items(data, fitted, threshold, folder.work / ITEMS_FILE)
         version = export_content(
             fitted.model,
             data.content.decoder,
@@ -62,11 +62,13 @@ def train_content(config: ContentRunConfig, folder: RunFolder, console: Console)
     write_content_report(metrics, measured, fitted, folder.work)
     path = folder.finish()
     print_content_figures(console, metrics, path)
+    if replaced:
+        console.print(f"In {ITEMS_FILE} new columns stand in the place of the table's own: {', '.join(replaced)}.")
     return path
 
 
-def write_items(data: ContentData, fitted: FittedContent, threshold: float, path: Path) -> None:
-    """The table of items with the attribute filled in, and beside it probabilities and vectors.
+def write_items(data: ContentData, fitted: FittedContent, threshold: float, path: Path) -> list[str]:
+    """The table of items with the attribute filled in, and beside it probabilities and vectors; see `write_filled`.
 
     Columns: ``<attribute>_<class>``, the calibrated probability; ``<attribute>_vector_<place>``, from 1.
     """
@@ -80,7 +82,7 @@ def write_items(data: ContentData, fitted: FittedContent, threshold: float, path
     width = len(str(fitted.vectors.shape[1]))
     for place, values in enumerate(fitted.vectors.T, 1):
         columns[f"{attribute}_vector_{place:0{width}d}"] = values
-    write_filled(data.known, data.content.item_ids, named, columns, path)
+    return write_filled(data.known, data.content.item_ids, named, columns, path)
 
 
 def _encoded(content: Content, row: int) -> bytes:

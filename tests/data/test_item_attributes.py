@@ -95,13 +95,11 @@ def test_what_other_families_read_of_the_filled_table(path: Path, tmp_path: Path
 def test_a_table_filled_once_more_has_no_column_twice(tmp_path: Path) -> None:
     one, two = tmp_path / "1.parquet", tmp_path / "2.parquet"
     known = attribute_table(objects("a", "b"), "genre", objects("Jazz", ""))
-    write_filled(
-        known, objects("a"), objects("Rock"), {"genre_Jazz": np.array([0.2], np.float32)}, tmp_path / "1.parquet"
-    )
+    chance = {"genre_Jazz": np.array([0.2], np.float32)}
+    assert write_filled(known, objects("a"), objects("Rock"), chance, one) == []
     again = read_attribute_table(one, "genre")
-    write_filled(
-        again, objects("b"), objects("Rock"), {"genre_Jazz": np.array([0.4], np.float32)}, tmp_path / "2.parquet"
-    )
+    chance = {"genre_Jazz": np.array([0.4], np.float32)}
+    assert write_filled(again, objects("b"), objects("Rock"), chance, two) == ["genre_Jazz"]
     table = read_feature_table(two, "item", "item_id", {"genre": Kind.CATEGORICAL})
     assert list(table.columns["genre"][1]) == ["Jazz", "Rock"]
     np.testing.assert_allclose(table.columns["genre_Jazz"][1], np.array([np.nan, 0.4], np.float32))

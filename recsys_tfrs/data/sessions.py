@@ -194,6 +194,9 @@ def _with_cases(
     """The data with a user for each next item of the sessions in `rows`; its rows of targets, and those before them.
 
     The case that predicts the n-th item of session ``s`` is called ``s@n``.
+
+    Raises:
+      SplitError: a session has the name of a case.
     """
     histories = build_histories(interactions, rows)
     cases = _cases(histories, max_cases, seed)
@@ -207,6 +210,12 @@ def _with_cases(
     names = pc.binary_join_element_wise(
         pa.array(interactions.user_ids[owner], pa.string()), pa.array(place).cast(pa.string()), "@"
     )
+    if (taken := np.isin(names.to_numpy(zero_copy_only=False).astype(str), interactions.user_ids.astype(str))).any():
+        raise SplitError(
+            f"A session of {interactions.name!r} is called {names[int(taken.argmax())].as_py()!r}, which is what the "
+            "case that predicts that item of another session is called: give sessions ids that do not end in @ and a "
+            "number."
+        )
     everybody = np.concatenate([np.arange(interactions.num_users + 1), owner])
     everything = np.concatenate([np.arange(len(interactions)), source])
     users = np.concatenate([interactions.users, cases.case + interactions.num_users + 1]).astype(np.int32)

@@ -111,6 +111,13 @@ def test_no_target_is_known_to_the_case_that_asks_for_it(lengths: list[int], see
             assert target == first + int(place)
 
 
+def test_a_session_that_is_called_like_a_case_is_refused() -> None:
+    source = log([2, 2, 3, 3])
+    source.user_ids[1] = "u4@2"
+    with pytest.raises(SplitError, match=r"is called 'u4@2'.* do not end in @"):
+        split_interactions(source, "sessions", test_fraction=0.25, validation_fraction=1 / 3)
+
+
 def test_other_splits_are_left_as_they_were() -> None:
     source = log([3, 3, 3, 3])
     data, split = split_interactions(source, "leave-last-out")

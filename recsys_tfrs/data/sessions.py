@@ -213,8 +213,8 @@ def _with_cases(
     there = set(interactions.user_ids.tolist())
     if taken := next((name for name in names.to_pylist() if name in there), None):
         raise SplitError(
-            f"A session of {interactions.name!r} is called {taken!r}, which is what the case that predicts that item of "
-            "another session is called: give sessions ids that do not end in @ and a number."
+            f"A session of {interactions.name!r} is called {taken!r}, which is what the case that predicts that item "
+            "of another session is called: give sessions ids that do not end in @ and a number."
         )
     everybody = np.concatenate([np.arange(interactions.num_users + 1), owner])
     everything = np.concatenate([np.arange(len(interactions)), source])

@@ -147,7 +147,7 @@ def check_same_data(retrieval: Reopened, ranking: ReopenedRanker) -> None:
         {**data.user_features, **data.context_features}
         for data in (retrieval.prepared.interactions, ranking.data.interactions)
     ]
-    for name in columns[0].keys() & columns[1].keys():
+    for name in sorted(columns[0].keys() & columns[1].keys()):
         kinds = [side[name].kind.value for side in columns]
         if kinds[0] != kinds[1]:
             raise RunError(

@@ -73,7 +73,8 @@ def changed(
     """
     if items is not None:
         columns = header(items)
-        ids, _ = choose_column(items, columns, "item", id_column if id_column in columns else None)
+        known_by = id_column if id_column in columns else None
+        ids, _ = choose_column(items, columns, "item", known_by, "call its column of ids item_id")
         names = usable_names(name for name in columns if name != ids)
         known = interactions.item_features
         kinds = {name: known[called].kind for name, called in names.items() if called in known}

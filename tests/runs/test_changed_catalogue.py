@@ -68,6 +68,9 @@ def test_columns_of_new_items_are_found_under_the_names_of_training(tmp_path: Pa
     changes = changed(CatalogueChanges(), data, items=tmp_path / "new.csv")
     # Of the kind that training knew it as: a string, not a number.
     assert changes.items["d"] == {"the_colour": "7"}
+    (tmp_path / "new.csv").write_text("code,the colour\nd,7\n")
+    with pytest.raises(DataError, match="call its column of ids item_id"):
+        changed(CatalogueChanges(), data, items=tmp_path / "new.csv")
 
 
 @pytest.mark.parametrize("family", [two_tower, item2vec])
